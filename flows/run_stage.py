@@ -1,0 +1,56 @@
+"""One stage as a Prefect task: skipped when DVC calls it fresh, else run and recorded with DVC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.freshness import commit, inputs_fingerprint, what_changed
+from mcld.cli.reports import describe, run_and_keep_report
+from mcld.config import PARAMS_PATH, load_params, num_workers
+from mcld.errors import WorkerError
+from mcld.stages.mapper import LocalMapper
+from mcld.workspace import Workspace
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State, TaskRun
+    from prefect.tasks import Task
+
+RETRIES = 2
+RETRY_DELAY_S = 5
+
+
+def is_worth_repeating(_task: Task[Any, Any], _task_run: TaskRun, state: State[Any]) -> bool:
+    """Only a lost worker is: what a user must repair fails again, and finished parts are kept either way."""
+    return isinstance(state.result(raise_on_failure=False), WorkerError)
+
+
+# NO_CACHE: DVC alone knows what is stale; Prefect would compare nothing but the stage's name.
+@task(
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_S,
+    retry_condition_fn=is_worth_repeating,
+)
+def run_stage(name: str) -> bool:
+    """Bring one stage of the workspace in the working directory up to date; returns whether it had to run.
+
+    Raises the MCLDErrors of the stage, and ConfigError when its inputs change while it runs.
+    """
+    workspace = Workspace()
+    logger = get_run_logger()
+    reasons = what_changed(name, workspace=workspace)
+    if not reasons:
+        logger.info("%s: fresh, skipped", name)
+        return False
+    logger.info("%s: %s", name, "; ".join(reasons))
+    made_from = inputs_fingerprint(name, workspace=workspace)
+    params = load_params(workspace.root / PARAMS_PATH)
+    mapper = LocalMapper(num_workers=num_workers(params.runtime))
+    report = run_and_keep_report(name, params, workspace=workspace, mapper=mapper)
+    commit(name, workspace=workspace, made_from=made_from)
+    logger.info("%s", describe(report))
+    return True

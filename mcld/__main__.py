@@ -1,0 +1,165 @@
+"""The command line: parsing, progress and exit codes; nothing else. Heavy imports wait until needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcld.errors import ConfigError, MCLDError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="From a folder of fashion photographs to a trained, scored model. Run it in the project's folder.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+profile_app = typer.Typer(help="List ready-made configurations, or use one.", no_args_is_help=True)
+app.add_typer(profile_app, name="profile")
+weights_app = typer.Typer(help="Make base weights.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+
+def main() -> None:
+    """Run a command. A user's error is one sentence and exit code 2, never a traceback."""
+    try:
+        app(prog_name="mcld")
+    except MCLDError as error:
+        _complain(str(error))
+        sys.exit(EXIT_USER_ERROR)
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:
+            _complain("interrupted; repeat the command to resume")
+        raise
+
+
+@app.command()
+def run(
+    stage: Annotated[str, typer.Argument(help="The stage's name; `mcld status` lists them.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
+    ] = False,
+) -> None:
+    """Run one stage. Repeat the command to resume."""
+    _check_stage(stage)
+    from mcld.config import load_params, num_workers
+    from mcld.workspace import Workspace
+
+    workspace = Workspace()
+    params = load_params()
+    if dry_run:
+        from mcld.cli.plan import describe_plan
+
+        print(describe_plan(stage, params, workspace=workspace))
+        return
+    from mcld.cli.reports import describe, run_and_keep_report
+    from mcld.stages.mapper import LocalMapper
+
+    _log_to_stderr()
+    mapper = LocalMapper(num_workers=num_workers(params.runtime))
+    print(describe(run_and_keep_report(stage, params, workspace=workspace, mapper=mapper)))
+
+
+@app.command()
+def params(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Show the whole configuration, checked, defaults filled in."""
+    from mcld.config import load_params
+
+    loaded = load_params()
+    if as_json:
+        print(loaded.model_dump_json(indent=1))
+        return
+    for section, values in loaded.model_dump(mode="json").items():
+        for key, value in values.items():
+            print(f"{section}.{key} = {value}")
+
+
+@app.command()
+def status() -> None:
+    """Show which stages are fresh, stale and why, or missing."""
+    from mcld.cli.status import describe, statuses
+    from mcld.workspace import Workspace
+
+    for stage_status in statuses(workspace=Workspace()):
+        print(describe(stage_status))
+
+
+@app.command()
+def summary() -> None:
+    """Show what each stage said when it last ran here, and where the report is."""
+    from mcld.cli.reports import summary as summarise
+    from mcld.workspace import Workspace
+
+    print(summarise(workspace=Workspace()))
+
+
+@profile_app.command("list")
+def profile_list() -> None:
+    """List the profiles; a star marks the one in use."""
+    from mcld.cli.profiles import list_profiles
+
+    for profile in list_profiles(Path()):
+        print(f"{'*' if profile.in_use else ' '} {profile.name:<18} {profile.summary}")
+
+
+@profile_app.command("use")
+def profile_use(name: Annotated[str, typer.Argument(help="A name from `mcld profile list`.")]) -> None:
+    """Make a profile the configuration. Edits of your own are kept as params.yaml.bak."""
+    from mcld.cli.profiles import use_profile
+
+    backup = use_profile(name, root=Path())
+    print(f"params.yaml is now profile {name}" + (f"; your own is kept as {backup}" if backup else ""))
+
+
+@weights_app.command("make-tiny")
+def weights_make_tiny(
+    out_dir: Annotated[Path, typer.Option(help="Where the finished base is written, with its card.")],
+    work_dir: Annotated[Path, typer.Option(help="Where the corpus and checkpoints are kept.")],
+    num_outfits: Annotated[int, typer.Option(min=20, help="Outfits of the rendered corpus.")] = 4000,
+    vae_steps: Annotated[int, typer.Option(min=1, help="Training steps of the autoencoder.")] = 9000,
+    unet_steps: Annotated[int, typer.Option(min=1, help="Training steps of the UNet.")] = 8000,
+) -> None:
+    """Train the tiny base that ships with the package, from rendered people alone. Repeat it to resume."""
+    from mcld.config import RuntimeParams, num_workers
+    from mcld.training.tiny_base.make import default_settings, make_tiny
+
+    _log_to_stderr()
+    settings = default_settings(num_outfits=num_outfits, vae_steps=vae_steps, unet_steps=unet_steps)
+    card = make_tiny(out_dir, work_dir=work_dir, settings=settings, num_workers=num_workers(RuntimeParams()))
+    print(f"{out_dir}: person PSNR {card['held_out_person_psnr_db']} dB on outfits that training never saw")
+
+
+def _check_stage(name: str) -> None:
+    """Raises ConfigError for an unknown stage, with the nearest name."""
+    import difflib
+
+    from mcld.stages import STAGES
+
+    names = [spec.name for spec in STAGES]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"stages are: {', '.join(names)}"
+        raise ConfigError(f"unknown stage '{name}'; {hint}")
+
+
+def _log_to_stderr() -> None:
+    """Ours from INFO on, others' from WARNING on; stdout is for results."""
+    import logging
+
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    logging.getLogger("mcld").setLevel(logging.INFO)
+
+
+def _complain(message: str) -> None:
+    print(f"mcld: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

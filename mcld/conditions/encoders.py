@@ -1,0 +1,44 @@
+"""Load the frozen encoders (VAE, CLIP image encoder) from a folder in diffusers layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPVisionModelWithProjection
+
+from mcld.errors import WeightsError
+
+
+def load_vae(directory: Path) -> AutoencoderKL:
+    """The VAE in float32, frozen. Raises WeightsError naming the folder."""
+    _check_folder(directory, class_name="AutoencoderKL")
+    try:
+        vae = AutoencoderKL.from_pretrained(directory, torch_dtype=torch.float32, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(directory, error=error) from error
+    assert isinstance(vae, AutoencoderKL)
+    vae.requires_grad_(False)
+    return vae.eval()
+
+
+def load_image_encoder(directory: Path) -> CLIPVisionModelWithProjection:
+    """The CLIP image encoder in float32, frozen. Raises WeightsError naming the folder."""
+    _check_folder(directory, class_name="CLIPVisionModelWithProjection")
+    try:
+        encoder = CLIPVisionModelWithProjection.from_pretrained(directory, dtype=torch.float32, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(directory, error=error) from error
+    encoder.requires_grad_(False)
+    return encoder.eval()
+
+
+def _check_folder(directory: Path, *, class_name: str) -> None:
+    if not (directory / "config.json").is_file():
+        raise WeightsError(f"{directory}: no config.json; expected a {class_name} in diffusers layout: run the stage 'weights'")
+
+
+def _unreadable(directory: Path, *, error: Exception) -> WeightsError:
+    reason = str(error).splitlines()[0]
+    return WeightsError(f"{directory}: cannot be loaded ({reason}); run the stage 'weights' again")

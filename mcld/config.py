@@ -1,0 +1,274 @@
+"""Params: one frozen section per stage, checked before any work. The sole reader of params.yaml.
+
+A section names everything that shapes its stage's output and nothing else; what only shapes speed is in `runtime`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from mcld.errors import ConfigError
+
+PARAMS_PATH = Path("params.yaml")
+VAE_FACTOR = 8  # one latent cell is 8 x 8 pixels, as in Stable Diffusion
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveReal = Annotated[float, Field(gt=0.0)]
+NonNegativeReal = Annotated[float, Field(ge=0.0)]
+LatentAligned = Annotated[int, Field(ge=16, le=2048, multiple_of=VAE_FACTOR)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetParams(Section):
+    """Which images there are. `mannequins` renders the embedded people; `deepfashion` reads a user's In-shop copy."""
+
+    source: Literal["mannequins", "deepfashion"] = "mannequins"
+    root_dir: str | None = None  # deepfashion: folder that holds img_highres/ and the lists
+    pairs: Literal["all-views", "csv"] = "all-views"
+    missing_pair_images: Literal["error", "drop"] = "error"
+    outfits_per_part: Positive = 16
+    max_excluded_fraction: Probability = 0.25
+    seed: NonNegative = 7
+    num_outfits: Annotated[int, Field(ge=2, le=1_000_000)] = 60
+    num_test_outfits: Positive = 10
+    height_px: Annotated[int, Field(ge=32, le=2048)] = 256
+    width_px: Annotated[int, Field(ge=32, le=2048)] = 176
+    damaged_items: bool = True  # mannequins: a few bad items on purpose, so that exclusions are seen working
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> DatasetParams:
+        if self.source == "deepfashion" and not self.root_dir:
+            raise ValueError("dataset.root_dir: needed by source 'deepfashion'; name the folder that holds img_highres/")
+        if self.source == "mannequins" and self.pairs == "csv":
+            raise ValueError("dataset.pairs: 'csv' needs the published lists of source 'deepfashion'; use 'all-views' for mannequins")
+        if self.source == "mannequins" and self.num_test_outfits >= self.num_outfits:
+            raise ValueError(f"dataset.num_test_outfits: {self.num_test_outfits} leaves no outfit to train on; keep it below dataset.num_outfits = {self.num_outfits}")
+        return self
+
+
+class WeightsParams(Section):
+    """Which base weights MCLD starts from. `tiny` ships with the package; `sd15` are the user's own folders."""
+
+    preset: Literal["tiny", "sd15"] = "tiny"
+    base_dir: str | None = None  # sd15: folder with unet/ vae/ image_encoder/ pose_embedding/ in diffusers layout
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> WeightsParams:
+        if self.preset == "sd15" and not self.base_dir:
+            raise ValueError("weights.base_dir: needed by preset 'sd15'; name the folder with unet/, vae/, image_encoder/ and pose_embedding/")
+        return self
+
+
+class DenseposeParams(Section):
+    """Image to IUV. `precomputed` reads IUV images in the format of the authors' published conditions."""
+
+    estimator: Literal["precomputed"] = "precomputed"
+    precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_densepose/
+    min_person_fraction: Probability = 0.005  # of the image's pixels; fewer is "no person detected"
+    max_excluded_fraction: Probability = 0.25
+
+
+class FaceParams(Section):
+    """Image to identity embedding. `precomputed` reads vectors in the format of the authors' published conditions."""
+
+    recogniser: Literal["precomputed"] = "precomputed"
+    precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_face/
+    dim: Positive = 512
+    max_excluded_fraction: Probability = 0.25
+
+
+class TextureParams(Section):
+    """Image and IUV to UV texture: a 6 x 4 atlas of square tiles, one tile a body part."""
+
+    layout: Literal["atlas"] = "atlas"
+    fill: Literal["nearest"] = "nearest"
+    part_size_px: Annotated[int, Field(ge=8, le=512)] = 64
+    fill_margin_px: NonNegative = 8  # how far a missing texel may borrow from a visible one
+    max_excluded_fraction: Probability = 0.25
+
+
+class LatentsParams(Section):
+    """Model resolution, and how images are brought to it. Sizes are multiples of 8."""
+
+    height_px: LatentAligned = 128
+    width_px: LatentAligned = 96
+    texture_height_px: LatentAligned = 144
+    texture_width_px: LatentAligned = 96
+    batch_size: Positive = 16
+
+
+class ShardsParams(Section):
+    """How samples are packed: whole outfits, into tars of about `shard_bytes`."""
+
+    shard_bytes: Annotated[int, Field(ge=65_536)] = 4_000_000
+    min_shards: Positive = 1  # at least loader workers x training processes
+
+
+class ModelParams(Section):
+    """The MCLD network besides the base UNet's own configuration (which comes with the base weights)."""
+
+    aggregation: Literal["mfca", "concat"] = "mfca"
+    use_texture: bool = True
+    use_face: bool = True
+    face_scale: NonNegativeReal = 0.5
+    num_face_tokens: Positive = 16
+    projector_dim: Positive = 64
+    projector_depth: Positive = 2
+    projector_heads: Positive = 4
+    projector_head_dim: Positive = 16
+    iuv_channel_order: Literal["iuv", "vui"] = "iuv"
+
+
+class DiffusionParams(Section):
+    """Noise schedule and loss."""
+
+    beta_schedule: Literal["scaled_linear", "linear"] = "scaled_linear"
+    snr_gamma: PositiveReal = 5.0
+    noise_offset: NonNegativeReal = 0.05
+    face_loss_weight: NonNegativeReal = 1.0
+    normalise_face_mask: bool = True
+
+
+class TrainParams(Section):
+    """Optimisation. The run is a function of these values, the shards and the weights alone."""
+
+    seed: NonNegative = 0
+    steps: Positive = 600
+    batch_size: Positive = 8
+    learning_rate: PositiveReal = 5e-4
+    warmup_steps: NonNegative = 20
+    final_learning_rate_fraction: Probability = 0.1
+    weight_decay: NonNegativeReal = 0.01
+    max_grad_norm: PositiveReal = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    null_probability: Probability = 0.1
+    image_dropout_probability: Probability = 0.1
+    image_noise: NonNegativeReal = 0.05  # of the image embedding's own standard deviation
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    pairs_per_visit: Positive = 4
+    shuffle_outfits: Positive = 64
+    checkpoint_every_steps: Positive = 100
+    sample_every_steps: Positive = 300
+    num_sample_pairs: Annotated[int, Field(ge=1, le=32)] = 4
+
+
+class GenerateParams(Section):
+    """Sampling of the test pairs. Each pair's noise comes from (seed, pair) alone, whatever the batch size."""
+
+    seed: NonNegative = 0
+    num_pairs: NonNegative = 48  # 0: every test pair
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000)] = 10
+    guidance_scale: Annotated[float, Field(ge=1.0, le=30.0)] = 1.5
+    beta_schedule: Literal["scaled_linear", "linear"] = "scaled_linear"
+    batch_size: Positive = 16
+
+
+class EvaluateParams(Section):
+    """Which metrics must be present; all others that can be computed are computed."""
+
+    height_px: Positive = 256
+    width_px: Positive = 176
+    require: tuple[str, ...] = ()
+
+
+class ReportParams(Section):
+    """The page a person looks at."""
+
+    num_rows: Annotated[int, Field(ge=1, le=64)] = 12
+    title: str = "MCLD on the embedded people"
+
+
+class RuntimeParams(Section):
+    """Speed only: no value here may change a byte of any output."""
+
+    num_workers: NonNegative = 0  # 0: one per core
+    tracking_uri: str | None = None  # default: a file in the workspace
+    experiment: str = "mcld"
+
+
+class Params(Section):
+    """The whole configuration of a pipeline."""
+
+    dataset: DatasetParams = DatasetParams()
+    weights: WeightsParams = WeightsParams()
+    densepose: DenseposeParams = DenseposeParams()
+    face: FaceParams = FaceParams()
+    texture: TextureParams = TextureParams()
+    latents: LatentsParams = LatentsParams()
+    shards: ShardsParams = ShardsParams()
+    model: ModelParams = ModelParams()
+    diffusion: DiffusionParams = DiffusionParams()
+    train: TrainParams = TrainParams()
+    generate: GenerateParams = GenerateParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    report: ReportParams = ReportParams()
+    runtime: RuntimeParams = RuntimeParams()
+
+
+def num_workers(runtime: RuntimeParams) -> int:
+    """How many processes or threads to use on this machine."""
+    return runtime.num_workers or os.cpu_count() or 1
+
+
+def load_params(path: Path = PARAMS_PATH) -> Params:
+    """Read and check a params file.
+
+    Raises ConfigError naming the file, the key, the value, and the nearest known key or the bound it breaks.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        raw = YAML(typ="safe").load(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: not found; run the command in the project's folder, or `mcld profile use mannequins-tiny`") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: holds no sections; `mcld profile use mannequins-tiny` writes a complete one")
+    return parse_params(raw, place=str(path))
+
+
+def parse_params(raw: dict[str, object], *, place: str) -> Params:
+    """Check plain data against `Params`; `place` is what error messages call its origin. Raises ConfigError."""
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        problems = [_describe(detail) for detail in error.errors()]
+        raise ConfigError("\n".join(f"{place}: {problem}" for problem in problems)) from error
+
+
+def _describe(detail: ErrorDetails) -> str:
+    """One problem as a sentence: what key, what value, what would do."""
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{_suggestion(detail['loc'])}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return message
+    return f"{key}: {detail['input']!r} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    """The nearest known key, or all keys of that section."""
+    section: type[BaseModel] = Params
+    for part in location[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        assert annotation is not None
+        section = annotation
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
+    return f"; did you mean '{close[0]}'?" if close else f"; known keys: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""The data layer: names, index, columns, shards, loader."""

@@ -1,0 +1,89 @@
+"""Manifests and part records as JSON: what a stage wrote, from what, and what it left out.
+
+A part's record (`part-00000.json`) is written after the part, and `manifest.json` after all records, so a
+file that is named by a record is whole. Neither holds a time or the path of a machine: equal work gives equal
+bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+from mcld.errors import DataError
+from mcld.storage import read_json, sha256_of_file, write_json
+from mcld.types import Exclusion, Manifest, PartRecord
+
+MANIFEST_NAME = "manifest.json"
+
+
+def write_manifest(directory: Path, *, manifest: Manifest) -> None:
+    """Atomically write `directory`/manifest.json."""
+    write_json(directory / MANIFEST_NAME, value=asdict(manifest))
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read `directory`/manifest.json.
+
+    Raises DataError when the stage has not finished or the file is damaged.
+    """
+    path = directory / MANIFEST_NAME
+    if not path.is_file():
+        raise DataError(
+            f"{path}: not found; the stage '{directory.name}' has not finished here: run it first"
+        )
+    fields = _as_object(read_json(path), place=path)
+    try:
+        parts = tuple(_part_record(part) for part in cast("list[dict[str, object]]", fields.pop("parts")))
+        return Manifest(parts=parts, **fields)  # type: ignore[arg-type]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a manifest of this version ({error}); run the stage again") from error
+
+
+def write_record(path: Path, *, record: PartRecord) -> None:
+    """Atomically write one part's record."""
+    write_json(path, value=asdict(record))
+
+
+def read_record(path: Path) -> PartRecord | None:
+    """Read one part's record; None when there is none, or a damaged one: its part is then made again."""
+    if not path.is_file():
+        return None
+    try:
+        return _part_record(_as_object(read_json(path), place=path))
+    except (DataError, KeyError, TypeError):
+        return None
+
+
+def part_of(manifest: Manifest, *, index: int, directory: Path) -> PartRecord:
+    """The record of part `index`. Raises DataError when the manifest has no such part."""
+    for record in manifest.parts:
+        if record.index == index:
+            return record
+    raise DataError(
+        f"{directory / MANIFEST_NAME}: has no part {index} of {len(manifest.parts)}; run its stage again"
+    )
+
+
+def check_file(path: Path, *, sha256: str) -> None:
+    """Raises DataError when a file is missing or is not the one that its manifest speaks of."""
+    if not path.is_file():
+        raise DataError(f"{path}: missing, though the manifest names it; run its stage again")
+    found = sha256_of_file(path)
+    if found != sha256:
+        raise DataError(
+            f"{path}: damaged: sha256 {found[:12]}…, the manifest says {sha256[:12]}…; run its stage again"
+        )
+
+
+def _part_record(fields: dict[str, object]) -> PartRecord:
+    exclusions = cast("list[dict[str, str]]", fields.pop("exclusions"))
+    kept = tuple(Exclusion(**exclusion) for exclusion in exclusions)
+    return PartRecord(exclusions=kept, **fields)  # type: ignore[arg-type]
+
+
+def _as_object(value: object, *, place: Path) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: holds {type(value).__name__}, not an object; run its stage again")
+    return value

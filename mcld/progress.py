@@ -1,0 +1,39 @@
+"""Show that long work moves: a bar on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+LINE_EVERY_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+def track(items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
+    """Yield `items` unchanged while showing how many of `total` are done."""
+    if sys.stderr.isatty():
+        yield from _track_with_bar(items, description=description, total=total)
+    else:
+        yield from _track_with_lines(items, description=description, total=total)
+
+
+def _track_with_bar(items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, description=description, total=total, console=Console(stderr=True), transient=True)
+
+
+def _track_with_lines(items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
+    started = last_line = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last_line >= LINE_EVERY_S:
+            last_line = now
+            logger.info("%s: %d of %d, %.1f a second", description, done, total, done / (now - started))

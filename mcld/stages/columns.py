@@ -1,0 +1,94 @@
+"""What the condition stages share: one part of images in, one part of a column out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mcld.config import DatasetParams
+from mcld.errors import DataError
+from mcld.stages.mapper import Mapper
+from mcld.stages.parts import PartPlan, PartWork, finish, part_name, run_parts
+from mcld.storage import sha256_of_bytes
+from mcld.types import ImageRecord, Manifest, Report
+from mcld.workspace import Workspace
+
+PEOPLE_FOLDER = "people"  # where the dataset stage renders the embedded set, below its own folder
+Images = tuple[ImageRecord, ...]
+
+
+def images_dir(params: DatasetParams, *, workspace: Workspace) -> Path:
+    """The folder that `ImageRecord.path` is relative to."""
+    if params.source == "deepfashion":
+        assert params.root_dir is not None  # checked by DatasetParams
+        return workspace.root / params.root_dir
+    return workspace.stage_dir("dataset") / PEOPLE_FOLDER
+
+
+def column_plans(images: Iterable[ImageRecord]) -> list[PartPlan[Images]]:
+    """One plan for each part of the index: its images, never none, all of one part."""
+    parts: dict[int, list[ImageRecord]] = {}
+    for image in images:
+        parts.setdefault(image.part, []).append(image)
+    return [
+        PartPlan(index=index, name=part_name(index), payload=tuple(parts[index])) for index in sorted(parts)
+    ]
+
+
+def run_column(
+    stage: str,
+    *,
+    images: Iterable[ImageRecord],
+    work: PartWork[Images],
+    settings: dict[str, object],
+    format_version: int,
+    max_excluded_fraction: float,
+    workspace: Workspace,
+    mapper: Mapper,
+) -> Report:
+    """Make a whole column from `images` and say what was done."""
+    started = time.monotonic()
+    out_dir = workspace.stage_dir(stage)
+    manifest, num_reused = run_parts(
+        stage,
+        out_dir=out_dir,
+        settings=settings,
+        format_version=format_version,
+        plans=column_plans(images),
+        work=work,
+        mapper=mapper,
+        max_excluded_fraction=max_excluded_fraction,
+    )
+    finish(manifest, out_dir=out_dir)
+    return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
+
+
+def report_of(manifest: Manifest, *, num_reused: int, started: float, out_dir: Path) -> Report:
+    """The report of a stage whose parts began at `started` (of time.monotonic)."""
+    return Report(
+        stage=manifest.stage,
+        num_items=manifest.num_items,
+        num_excluded=len(manifest.exclusions),
+        num_reused=num_reused,
+        seconds=time.monotonic() - started,
+        output=out_dir,
+        details=dict(manifest.counts),
+    )
+
+
+def read_image_bytes(image: ImageRecord, *, root_dir: Path) -> bytes:
+    """The image file's bytes, as the index knows them.
+
+    Raises DataError when it is missing or has changed since.
+    """
+    path = root_dir / image.path
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); restore it or run the stage 'dataset' again"
+        ) from error
+    if sha256_of_bytes(data) != image.sha256:
+        raise DataError(f"{path}: changed since the index was made; run the stage 'dataset' again")
+    return data

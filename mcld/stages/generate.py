@@ -1,0 +1,131 @@
+"""Stage `generate`: render the test pairs, and the rows that make their scores readable, as 8-bit PNGs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcld.conditions.encoders import load_vae
+from mcld.config import GenerateParams, Params
+from mcld.data.codec import encode_png
+from mcld.data.loader import Samples
+from mcld.data.manifest import MANIFEST_NAME
+from mcld.evaluation.protocols import resize, to_8_bit
+from mcld.inference.generate import Generator
+from mcld.inference.test_pairs import TestPair, choose_test_pairs, pair_seed
+from mcld.models import load_mcld
+from mcld.stages.columns import report_of
+from mcld.stages.mapper import Mapper, SerialMapper
+from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, part_name, run_parts
+from mcld.storage import read_json, sha256_of_file, write_bytes, write_json
+from mcld.types import Report, Sample
+from mcld.workspace import Workspace
+
+FORMAT_VERSION = 1
+PAIRS_NAME = "pairs.json"
+PAIRS_PER_PART = 16
+ROWS = ("generated", "wrong_source", "wrong_pose", "vae_reconstruction")
+TestPairs = tuple[TestPair, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateWork(PartWork[TestPairs]):
+    """Renders the four images of each pair. A part's file lists its images with their sha256."""
+
+    suffix = ".list"
+
+    params: GenerateParams
+    generator: Generator
+    samples: Samples
+    height_px: int
+    width_px: int
+    model_sha256: str
+    shards_sha256: str
+
+    def inputs(self, payload: TestPairs) -> object:
+        """The pairs, the model and the shards."""
+        pairs = [pair.as_dict() for pair in payload]
+        return {"pairs": pairs, "model": self.model_sha256, "shards": self.shards_sha256}
+
+    def build(self, payload: TestPairs, *, path: Path) -> PartOutput:
+        """Render in batches; write the list of images last."""
+        hashes: dict[str, str] = {}
+        for start in range(0, len(payload), self.params.batch_size):
+            batch = payload[start : start + self.params.batch_size]
+            for row in ROWS:
+                self._render_row(row, batch=batch, out_dir=path.parent, hashes=hashes)
+        write_json(path, value=hashes)
+        return PartOutput(num_items=len(payload))
+
+    def is_intact(self, path: Path) -> bool:
+        """Whether every listed image is there with its recorded bytes."""
+        hashes = read_json(path)
+        assert isinstance(hashes, dict)
+        images = {path.parent / name: digest for name, digest in hashes.items()}
+        return all(image.is_file() and sha256_of_file(image) == digest for image, digest in images.items())
+
+    def _render_row(self, row: str, *, batch: Sequence[TestPair], out_dir: Path, hashes: dict[str, str]) -> None:
+        samples = [self._sample(row, pair=pair) for pair in batch]
+        if row == "vae_reconstruction":
+            images = self.generator.reconstruct(samples)
+        else:
+            # One seed a pair for all its rows: they differ in what is asked for, not in the noise.
+            seeds = [pair_seed(self.params.seed, source=pair.source, target=pair.target) for pair in batch]
+            images = self.generator.render(samples, seeds=seeds, params=self.params)
+        for pair, image in zip(batch, images.permute(0, 2, 3, 1).numpy(), strict=True):
+            name = f"{row}/{pair.id}.png"
+            data = encode_png(resize(to_8_bit(image), height_px=self.height_px, width_px=self.width_px))
+            write_bytes(out_dir / name, data=data)
+            hashes[name] = sha256_of_file(out_dir / name)
+
+    def _sample(self, row: str, *, pair: TestPair) -> Sample:
+        source = pair.wrong_source if row == "wrong_source" else pair.source
+        target = pair.wrong_pose if row == "wrong_pose" else pair.target
+        return self.samples.sample_for(source=source, target=target)
+
+
+def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
+    """Render `generate.num_pairs` test pairs with the trained model. Runs here, on all cores."""
+    import time
+
+    started = time.monotonic()
+    out_dir = workspace.stage_dir("generate")
+    shards_dir = workspace.stage_dir("shards")
+    latents = params.latents
+    samples = Samples.open(shards_dir, split="test", height_px=latents.height_px, width_px=latents.width_px)
+    pairs = choose_test_pairs(samples.pairs, num_pairs=params.generate.num_pairs)
+    work = GenerateWork(
+        params=params.generate,
+        generator=Generator(
+            model=load_mcld(workspace.stage_dir("train") / "model").eval(),
+            vae=load_vae(workspace.stage_dir("weights") / "vae"),
+        ),
+        samples=samples,
+        height_px=params.evaluate.height_px,
+        width_px=params.evaluate.width_px,
+        model_sha256=sha256_of_file(workspace.stage_dir("train") / MANIFEST_NAME),
+        shards_sha256=sha256_of_file(shards_dir / MANIFEST_NAME),
+    )
+    settings = params.generate.model_dump(mode="json")
+    settings |= {"height_px": work.height_px, "width_px": work.width_px}
+    manifest, num_reused = run_parts(
+        "generate",
+        out_dir=out_dir,
+        settings=settings,
+        format_version=FORMAT_VERSION,
+        plans=_plans(pairs),
+        work=work,
+        mapper=SerialMapper(),
+    )
+    write_json(out_dir / PAIRS_NAME, value=[pair.as_dict() for pair in pairs])
+    finish(manifest, out_dir=out_dir)
+    return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
+
+
+def _plans(pairs: TestPairs) -> list[PartPlan[TestPairs]]:
+    starts = range(0, len(pairs), PAIRS_PER_PART)
+    return [
+        PartPlan(index=index, name=part_name(index), payload=pairs[start : start + PAIRS_PER_PART])
+        for index, start in enumerate(starts)
+    ]

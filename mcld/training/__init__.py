@@ -1,0 +1,1 @@
+"""From shards and base weights to a trained model, resumable at every checkpoint."""

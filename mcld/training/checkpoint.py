@@ -1,0 +1,100 @@
+"""Save and find training states: safetensors only, atomic, verified, the newest valid one wins."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mcld.errors import CheckpointError, MCLDError
+from mcld.faults import passing
+from mcld.storage import atomic_dir, read_json, sha256_of_file, write_json
+from mcld.types import Checkpoint
+
+STATE_NAME = "state.safetensors"
+RECORD_NAME = "record.json"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingState:
+    """What a step changes: modules and running averages by name, and the optimisers by name."""
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+
+
+def save_checkpoint(directory: Path, *, step: int, state: TrainingState, fingerprint: str, keep_last: int = 2) -> Checkpoint:
+    """Write `step-NNNNNN/` whole or not at all, then drop all but the newest `keep_last`."""
+    target = directory / f"step-{step:06d}"
+    with atomic_dir(target) as temporary:
+        save_file(_tensors_of(state), temporary / STATE_NAME)
+        passing("train:checkpoint_state_written")
+        digest = sha256_of_file(temporary / STATE_NAME)
+        write_json(temporary / RECORD_NAME, value={"step": step, "sha256": digest, "fingerprint": fingerprint})
+    passing("train:checkpoint_written")
+    for old in _checkpoint_dirs(directory)[:-keep_last]:
+        shutil.rmtree(old)
+    return Checkpoint(step=step, path=target, sha256=digest)
+
+
+def newest_checkpoint(directory: Path, *, fingerprint: str) -> Checkpoint | None:
+    """The newest checkpoint of the same run that is whole; damaged or foreign ones are passed over with a warning."""
+    for path in reversed(_checkpoint_dirs(directory)):
+        try:
+            return _verified(path, fingerprint=fingerprint)
+        except MCLDError as error:
+            logger.warning("%s", error)
+    return None
+
+
+def load_checkpoint(checkpoint: Checkpoint, *, state: TrainingState) -> None:
+    """Put a checkpoint's tensors into `state`, strictly: every name and shape must match."""
+    tensors = load_file(checkpoint.path / STATE_NAME)
+    for name, module in state.modules.items():
+        prefix = f"module.{name}."
+        module.load_state_dict({key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)})
+    for name, optimizer in state.optimizers.items():
+        _load_optimizer(optimizer, prefix=f"optimizer.{name}.", tensors=tensors)
+
+
+def _checkpoint_dirs(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("step-*") if re.fullmatch(r"step-\d{6,}", path.name))
+
+
+def _verified(path: Path, *, fingerprint: str) -> Checkpoint:
+    record = read_json(path / RECORD_NAME)
+    if not isinstance(record, dict) or record.get("fingerprint") != fingerprint:
+        raise CheckpointError(f"{path}: belongs to a run with other parameters or data; it is not used")
+    if not (path / STATE_NAME).is_file() or sha256_of_file(path / STATE_NAME) != record["sha256"]:
+        raise CheckpointError(f"{path}: is damaged (its bytes do not match its record); an older checkpoint is used")
+    return Checkpoint(step=int(record["step"]), path=path, sha256=str(record["sha256"]))
+
+
+def _tensors_of(state: TrainingState) -> dict[str, Tensor]:
+    tensors = {
+        f"module.{name}.{key}": value.detach().contiguous().clone()
+        for name, module in state.modules.items()
+        for key, value in module.state_dict().items()
+    }
+    for name, optimizer in state.optimizers.items():
+        for index, fields in optimizer.state_dict()["state"].items():
+            for field, value in fields.items():
+                tensors[f"optimizer.{name}.{index}.{field}"] = torch.as_tensor(value).detach().contiguous().clone()
+    return tensors
+
+
+def _load_optimizer(optimizer: Optimizer, *, prefix: str, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith(prefix):
+            index, field = key.removeprefix(prefix).split(".")
+            state.setdefault(int(index), {})[field] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,163 @@
+"""The training loop: batches in, a trained model out; killed anywhere, the same call goes on bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mcld.config import DiffusionParams, TrainParams
+from mcld.diffusion import NoiseSchedule
+from mcld.errors import CheckpointError
+from mcld.faults import passing
+from mcld.models import MCLD
+from mcld.progress import track
+from mcld.training.averaging import MovingAverage
+from mcld.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
+from mcld.training.schedules import warmup_cosine
+from mcld.training.step import draw_step, training_loss
+from mcld.types import Batch
+
+
+class BatchSource(Protocol):
+    """What the loop needs of a loader: epochs whose order is a function of (seed, epoch) alone."""
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from `start_batch` on."""
+
+
+class LossHistory(nn.Module):
+    """The loss of every step so far, kept with the checkpoint so that a resumed run has the whole curve."""
+
+    loss: Tensor
+
+    def __init__(self, num_steps: int) -> None:
+        super().__init__()
+        self.register_buffer("loss", torch.full((num_steps,), math.nan))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """What the loop is told besides the model and the data."""
+
+    train: TrainParams
+    diffusion: DiffusionParams
+    scaling_factor: float
+    fingerprint: str  # of everything that shapes the run; a checkpoint of another fingerprint is not used
+    checkpoint_dir: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingProgress:
+    """What a listener sees: the averaged model after `step` steps, and all losses so far."""
+
+    step: int
+    average: MCLD
+    losses: list[float]
+
+
+Listener = Callable[[TrainingProgress], None]
+
+
+def train_model(
+    model: MCLD, *, batches: BatchSource, settings: TrainingSettings, on_checkpoint: Listener, on_sample: Listener
+) -> TrainingProgress:
+    """Train for `settings.train.steps` steps, resuming from the newest valid checkpoint of the same run.
+
+    `on_checkpoint` is called after each checkpoint, `on_sample` every `sample_every_steps` and at the end.
+    Raises CheckpointError when the loss is no longer a number.
+    """
+    params = settings.train
+    average = MovingAverage(model, decay=params.ema_decay)
+    history = LossHistory(params.steps)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=params.learning_rate, weight_decay=params.weight_decay)
+    state = TrainingState(modules={"model": model, "average": average, "history": history}, optimizers={"adamw": optimizer})
+    first = _resume(state, settings=settings)
+    source = _batches_from(batches, step=first)
+    for step in track(range(first, params.steps), description="training", total=params.steps - first):
+        loss = _train_step(model, batch=next(source), optimizer=optimizer, trained=trained, settings=settings, step=step)
+        history.loss[step] = loss
+        average.update(model, step=step)
+        passing("train:step")
+        done = step + 1
+        progress = TrainingProgress(step=done, average=_averaged(average), losses=history.loss[:done].tolist())
+        if done % params.sample_every_steps == 0 or done == params.steps:
+            on_sample(progress)
+        if done % params.checkpoint_every_steps == 0 or done == params.steps:
+            save_checkpoint(settings.checkpoint_dir, step=done, state=state, fingerprint=settings.fingerprint)
+            on_checkpoint(progress)
+    return TrainingProgress(step=params.steps, average=_averaged(average), losses=history.loss.tolist())
+
+
+def _resume(state: TrainingState, *, settings: TrainingSettings) -> int:
+    checkpoint = newest_checkpoint(settings.checkpoint_dir, fingerprint=settings.fingerprint)
+    if checkpoint is None:
+        return 0
+    load_checkpoint(checkpoint, state=state)
+    return checkpoint.step
+
+
+def _batches_from(batches: BatchSource, *, step: int) -> Iterator[Batch]:
+    """Batches without end, starting where step number `step` would."""
+    epoch, start_batch = divmod(step, batches.num_batches)
+    while True:
+        yield from batches.epoch(epoch, start_batch=start_batch)
+        epoch, start_batch = epoch + 1, 0
+
+
+def _train_step(
+    model: MCLD,
+    *,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    trained: list[nn.Parameter],
+    settings: TrainingSettings,
+    step: int,
+) -> float:
+    params = settings.train
+    schedule = NoiseSchedule(beta_curve=settings.diffusion.beta_schedule)
+    draws = draw_step(batch, train=params, diffusion=settings.diffusion, num_timesteps=schedule.num_timesteps)
+    factor = warmup_cosine(
+        step,
+        num_steps=params.steps,
+        warmup_steps=params.warmup_steps,
+        final_fraction=params.final_learning_rate_fraction,
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = params.learning_rate * factor
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
+        loss = training_loss(
+            model,
+            batch=batch,
+            draws=draws,
+            schedule=schedule,
+            scaling_factor=settings.scaling_factor,
+            train=params,
+            diffusion=settings.diffusion,
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.total.backward()
+    norm = torch.nn.utils.clip_grad_norm_(trained, params.max_grad_norm)
+    value = float(loss.total.detach())
+    if not math.isfinite(value) or not math.isfinite(float(norm)):
+        raise CheckpointError(
+            f"training: the loss or its gradient is not a number at step {step + 1}; the last checkpoint is kept. "
+            f"Lower train.learning_rate ({params.learning_rate}) or use train.precision float32"
+        )
+    optimizer.step()
+    return value
+
+
+def _averaged(average: MovingAverage) -> MCLD:
+    assert isinstance(average.average, MCLD)
+    return average.average

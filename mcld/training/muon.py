@@ -1,0 +1,77 @@
+"""Muon for convolution kernels and matrices (Jordan et al. 2024): momentum, orthogonalised before it is applied.
+
+On the tiny autoencoder it reached in four minutes what AdamW had not reached in ten. `torch.optim.Muon` takes matrices
+only; here a kernel (out, in, 3, 3) is the matrix (out, in * 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+NUM_ITERATIONS = 5
+# Quintic Newton-Schulz coefficients that push all singular values towards 1 fastest (Jordan et al. 2024).
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+
+class Muon(Optimizer):
+    """For parameters of two or more dimensions; give the others to AdamW. The learning rate is a relative change."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float = 0.95) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Apply one update; the closure, if any, computes the loss first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    _update(parameter, state=self.state[parameter], lr=group["lr"], momentum=group["momentum"])
+        return loss
+
+
+def split_parameters(module: nn.Module, *, ends: tuple[str, ...]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Trainable kernels and matrices for Muon, and the rest: vectors, and the layers named in `ends` (input, output)."""
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            is_matrix = parameter.dim() >= 2 and not any(end in name for end in ends)
+            (matrices if is_matrix else rest).append(parameter)
+    return matrices, rest
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """The nearest semi-orthogonal matrix to (M, N), roughly: singular values end between about 0.7 and 1.2."""
+    first, second, third = COEFFICIENTS
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    current = (matrix.T if is_tall else matrix).bfloat16()
+    current = current / (current.norm() + 1e-7)
+    for _ in range(NUM_ITERATIONS):
+        gram = current @ current.T
+        current = first * current + (second * gram + third * gram @ gram) @ current
+    return (current.T if is_tall else current).float()
+
+
+def _update(parameter: Tensor, *, state: dict[str, Any], lr: float, momentum: float) -> None:
+    gradient = parameter.grad
+    assert gradient is not None
+    if "momentum_buffer" not in state:
+        state["momentum_buffer"] = torch.zeros_like(parameter)
+    buffer = state["momentum_buffer"].lerp_(gradient, 1.0 - momentum)
+    direction = orthogonalised(gradient.lerp(buffer, momentum).flatten(1))
+    num_rows, num_columns = direction.shape
+    scale = max(1.0, num_rows / num_columns) ** 0.5  # tall matrices: keep the change of each output alike
+    parameter.add_(direction.view_as(parameter), alpha=-lr * scale)

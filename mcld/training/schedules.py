@@ -1,0 +1,13 @@
+"""Learning rate as a function of the step alone."""
+
+from __future__ import annotations
+
+import math
+
+
+def warmup_cosine(step: int, *, num_steps: int, warmup_steps: int, final_fraction: float) -> float:
+    """Factor on the peak learning rate at `step` (from 0): linear warm-up, then a half cosine to `final_fraction`."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    return final_fraction + (1.0 - final_fraction) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))

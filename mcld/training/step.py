@@ -1,0 +1,109 @@
+"""One training step of MCLD as a function of (model, batch, randomness).
+
+Shapes: B batch, C latent channels, h w latent cells, D CLIP projection width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mcld.conditions.latents import sample_moments
+from mcld.config import DiffusionParams, TrainParams
+from mcld.diffusion import (
+    NoiseSchedule,
+    VLoss,
+    add_noise,
+    draw_noise,
+    face_cells,
+    face_weighted_v_loss,
+    signal_levels,
+    signal_to_noise,
+    v_target,
+)
+from mcld.models import MCLD
+from mcld.types import Batch, Conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDraws:
+    """All that is random in a step, drawn on the CPU from one generator, in this order."""
+
+    target_noise: Tensor  # (B, C, h, w) for sampling the target's latent from its moments
+    texture_noise: Tensor  # (B, C, h', w') for the texture's
+    noise: Tensor  # (B, C, h, w) the diffusion noise, with offset
+    timestep: Tensor  # (B,) int64
+    image_noise: Tensor  # (B, D) added to the image embedding
+    drop_appearance: Tensor  # (B,) bool: the whole row becomes the null condition
+    drop_image: Tensor  # (B,) bool: the image embedding alone is zero
+
+
+def draw_step(batch: Batch, *, train: TrainParams, diffusion: DiffusionParams, num_timesteps: int) -> StepDraws:
+    """Draw a step's randomness from (seed, epoch, batch index): the same whatever was run before."""
+    generator = torch.Generator().manual_seed(step_seed(train.seed, epoch=batch.epoch, index=batch.index))
+    size = len(batch.pairs)
+    latent_shape = tuple(batch.target_moments.chunk(2, dim=1)[0].shape)
+    texture_shape = tuple(batch.texture_moments.chunk(2, dim=1)[0].shape)
+    return StepDraws(
+        target_noise=torch.randn(latent_shape, generator=generator),
+        texture_noise=torch.randn(texture_shape, generator=generator),
+        noise=draw_noise(latent_shape, generator=generator, offset_strength=diffusion.noise_offset),
+        timestep=torch.randint(num_timesteps, (size,), generator=generator),
+        image_noise=torch.randn(batch.image_embedding.shape, generator=generator),
+        drop_appearance=torch.rand(size, generator=generator) < train.null_probability,
+        drop_image=torch.rand(size, generator=generator) < train.image_dropout_probability,
+    )
+
+
+def step_seed(seed: int, *, epoch: int, index: int) -> int:
+    """One 63-bit seed for (seed, epoch, index); neighbours are unrelated."""
+    import numpy as np
+
+    return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def training_loss(
+    model: MCLD,
+    *,
+    batch: Batch,
+    draws: StepDraws,
+    schedule: NoiseSchedule,
+    scaling_factor: float,
+    train: TrainParams,
+    diffusion: DiffusionParams,
+) -> VLoss:
+    """The loss of one batch (specification: noise the target's latent, predict v, weigh face and timestep)."""
+    latent = sample_moments(batch.target_moments, noise=draws.target_noise, scaling_factor=scaling_factor)
+    alpha_bar = signal_levels(schedule)[draws.timestep]
+    predicted = model(
+        add_noise(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar),
+        timestep_B=draws.timestep,
+        conditions=conditions_of(batch, draws=draws, scaling_factor=scaling_factor, image_noise=train.image_noise),
+        drop_appearance_B=draws.drop_appearance,
+        drop_image_B=draws.drop_image,
+    )
+    height, width = latent.shape[2:]
+    return face_weighted_v_loss(
+        predicted,
+        target_v_BCHW=v_target(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar),
+        signal_to_noise_B=signal_to_noise(alpha_bar),
+        face_B1HW=diffusion.face_loss_weight * face_cells(batch.target_iuv, latent_hw=(height, width)).float(),
+        min_snr_gamma=diffusion.snr_gamma,
+        normalised=diffusion.normalise_face_mask,
+    )
+
+
+def conditions_of(batch: Batch, *, draws: StepDraws, scaling_factor: float, image_noise: float) -> Conditions:
+    """The batch's conditions with the step's noise: sampled texture latent, perturbed image embedding."""
+    # Per dimension, over the batch: the authors' `0.05 * std * randn`.
+    spread = batch.image_embedding.std(dim=0, unbiased=False, keepdim=True)
+    return Conditions(
+        target_iuv=batch.target_iuv,
+        texture_latent=sample_moments(batch.texture_moments, noise=draws.texture_noise, scaling_factor=scaling_factor),
+        image_embedding=batch.image_embedding + image_noise * spread * draws.image_noise,
+        texture_embedding=batch.texture_embedding,
+        face_embedding=batch.face_embedding,
+        face_found=batch.face_found,
+    )

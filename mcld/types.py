@@ -1,0 +1,167 @@
+"""The nouns of the glossary as frozen values; what flows between modules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from torch import Tensor
+
+# Shapes: B batch, C latent channels, H W pixels at model resolution, h w = H/8 W/8 latent cells, D CLIP projection width.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """One image of the index: a view of an outfit.
+
+    `key` is `outfit_key/view`, e.g. `WOMEN-Dresses-id_00000692-02/1_front`. `path` is relative to the
+    data set's folder, `sha256` and `num_bytes` are of the file there. `part` is the number of the column
+    part that holds this image's conditions.
+    """
+
+    key: str
+    outfit_key: str
+    view: str
+    gender: str
+    category: str
+    split: str
+    path: str
+    sha256: str
+    num_bytes: int
+    height_px: int
+    width_px: int
+    part: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outfit:
+    """All images of one person in one garment colour."""
+
+    key: str
+    split: str
+    images: tuple[ImageRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """An ordered pair of image keys: appearance from `source`, pose and ground truth from `target`."""
+
+    source: str
+    target: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """An item left out, with a reason a person can act on. `stage` is where it was left out."""
+
+    key: str
+    reason: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRecord:
+    """What one part (a column's tar, or a shard) holds and what it was made from."""
+
+    index: int
+    path: str
+    sha256: str
+    num_bytes: int
+    num_items: int
+    fingerprint: str
+    exclusions: tuple[Exclusion, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A stage's index, written last: its settings, its parts and its exclusions. Holds no times and no paths of a machine.
+
+    `files` are outputs beside the parts: their names and sha256.
+    """
+
+    stage: str
+    format_version: int
+    settings: dict[str, object]
+    parts: tuple[PartRecord, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """Every exclusion of every part, in part order."""
+        return tuple(exclusion for part in self.parts for exclusion in part.exclusions)
+
+    @property
+    def num_items(self) -> int:
+        """Items kept, over all parts."""
+        return sum(part.num_items for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a stage says at its end: counts, seconds and where the output is."""
+
+    stage: str
+    num_items: int
+    num_excluded: int
+    num_reused: int
+    seconds: float
+    output: Path
+    details: dict[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One decoded pair, ready for batching. Moments are mean and log-variance stacked on channels."""
+
+    pair: Pair
+    target_moments: np.ndarray  # (2C, h, w) float32
+    target_iuv: np.ndarray  # (H, W, 3) uint8, channels I U V
+    texture_moments: np.ndarray  # (2C, h', w') float32
+    image_embedding: np.ndarray  # (D,) float32, CLIP of the source image
+    texture_embedding: np.ndarray  # (D,) float32, CLIP of the source's UV texture
+    face_embedding: np.ndarray  # (512,) float32, zeros where face_found is False
+    face_found: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Samples stacked; field by field as in `Sample`, with the IUV moved to channels first."""
+
+    pairs: tuple[Pair, ...]
+    epoch: int
+    index: int  # of this batch within the epoch
+    target_moments: Tensor  # (B, 2C, h, w) float32
+    target_iuv: Tensor  # (B, 3, H, W) uint8
+    texture_moments: Tensor  # (B, 2C, h', w') float32
+    image_embedding: Tensor  # (B, D) float32
+    texture_embedding: Tensor  # (B, D) float32
+    face_embedding: Tensor  # (B, 512) float32
+    face_found: Tensor  # (B,) bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """All that the denoiser sees besides the noisy latent."""
+
+    target_iuv: Tensor  # (B, 3, H, W) uint8; I, U, V; I = 0 is background
+    texture_latent: Tensor  # (B, C, h', w') float; sampled from moments, scaled
+    image_embedding: Tensor  # (B, D) float; CLIP of the source image
+    texture_embedding: Tensor  # (B, D) float; CLIP of the UV texture
+    face_embedding: Tensor  # (B, 512) float; zeros where face_found is False
+    face_found: Tensor  # (B,) bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A saved point of training that the same command resumes from."""
+
+    step: int
+    path: Path
+    sha256: str

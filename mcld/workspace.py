@@ -1,0 +1,54 @@
+"""Where a run keeps its files, and the lock that keeps two runs out of one workspace."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcld.errors import WorkspaceBusyError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Paths of one pipeline's outputs. `root` is the folder of params.yaml and dvc.yaml."""
+
+    root: Path = Path()
+
+    def stage_dir(self, stage: str) -> Path:
+        """The one folder that a stage writes; versioned by DVC."""
+        return self.root / "artifacts" / stage
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Metrics and plot data as JSON and CSV; fed to DVC and MLflow alike."""
+        return self.root / "metrics"
+
+    @property
+    def state_dir(self) -> Path:
+        """What concerns this machine alone (lock, timings, run ids); never versioned."""
+        return self.root / ".mcld"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace. The lock dies with its process, so a killed run never blocks the next.
+
+        Raises WorkspaceBusyError naming the process that holds it.
+        """
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        with (self.state_dir / "run.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise WorkspaceBusyError(
+                    f"{self.root.resolve()}: process {holder} is running a stage here; wait for it or stop it (kill {holder})"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield

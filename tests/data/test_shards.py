@@ -1,0 +1,170 @@
+"""Shards: readable by plain WebDataset, and every damage an error naming shard and sample."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcld.data.shards import ShardSet, index_shard, verify_shards
+from mcld.data.stream import stream_samples
+from mcld.data.tar import read_members, write_tar
+from mcld.errors import DataError
+from tests.data.shard_factory import VIEWS, outfit_key, view_members, write_shards
+
+
+@pytest.fixture(scope="module")
+def pristine_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("shards"), views_per_outfit=[[2, 3], [5, 2, 3]])
+
+
+@pytest.fixture
+def shards_dir(pristine_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine_dir, tmp_path / "shards"))
+
+
+def read_all(directory: Path) -> int:
+    shards = ShardSet.open(directory)
+    return len(list(stream_samples(shards, samples=shards.samples)))
+
+
+def test_whole_shards_verify_and_stream(pristine_dir: Path) -> None:
+    shards = ShardSet.open(pristine_dir)
+    assert verify_shards(shards, deep=True) == read_all(pristine_dir) == 5
+    assert [sample.outfit for sample in shards.samples] == [outfit_key(number) for number in range(5)]
+    assert [len(sample.pairs) for sample in shards.samples] == [2, 6, 20, 2, 6]
+
+
+def test_random_access_and_streaming_read_the_same_bytes(pristine_dir: Path) -> None:
+    shards = ShardSet.open(pristine_dir)
+    for sample, members in stream_samples(shards, samples=shards.samples):
+        assert members == shards.read_sample(sample)
+        for view in sample.views:
+            for member, data in view_members(f"{sample.outfit}/{view}").items():
+                assert members[f"{view}.{member}"] == data
+
+
+def test_plain_webdataset_reads_a_shard(pristine_dir: Path) -> None:
+    import webdataset as wds
+
+    plain = wds.WebDataset([str(pristine_dir / "train-00001.tar")], shardshuffle=False).decode("rgb8")
+    samples = list(plain)
+    assert [sample["__key__"] for sample in samples] == [outfit_key(number) for number in (2, 3, 4)]
+    assert samples[0]["json"]["views"] == list(VIEWS)
+    assert samples[0]["1_front.iuv.png"].shape == (32, 16, 3)
+    assert samples[0]["7_additional.image_moments.npy"].dtype == np.float16
+
+
+@pytest.mark.parametrize("shard", ["train-00000.tar", "train-00001.tar"])
+def test_flipped_byte_anywhere_is_found_and_told_by_shard_and_sample(shards_dir: Path, shard: str) -> None:
+    path = shards_dir / shard
+    whole = path.read_bytes()
+    samples = [sample for sample in ShardSet.open(shards_dir).samples if sample.shard == shard]
+    end = samples[-1].offset + samples[-1].num_bytes
+    for position in range(300, end, 1499):
+        changed = bytearray(whole)
+        changed[position] ^= 0x10
+        path.write_bytes(bytes(changed))
+        with pytest.raises(DataError, match=shard):
+            verify_shards(ShardSet.open(shards_dir), deep=False)
+        in_padding = whole[position] == 0 and not any(whole[position - 1 : position + 2])
+        if not in_padding:  # what fills up a block is nobody's data: only the tar's own hash sees it
+            with pytest.raises(
+                DataError, match=rf"{shard}: .*sample {'|'.join(s.outfit for s in samples)}|{shard}"
+            ):
+                read_all(shards_dir)
+
+
+def test_altered_member_is_told_by_shard_sample_and_member(shards_dir: Path) -> None:
+    sample = ShardSet.open(shards_dir).samples[2]
+    path = shards_dir / sample.shard
+    whole = path.read_bytes()
+    face = view_members(f"{sample.outfit}/3_back")["face.npy"]
+    path.write_bytes(whole.replace(face, face[:-1] + b"\x00"))
+    with pytest.raises(
+        DataError, match=rf"{sample.shard}: sample {sample.outfit}: member 3_back.face.npy is altered"
+    ):
+        read_all(shards_dir)
+    with pytest.raises(
+        DataError, match=rf"{sample.shard}: sample {sample.outfit}: member 3_back.face.npy is altered"
+    ):
+        ShardSet.open(shards_dir).read_sample(sample)
+
+
+def test_cut_tar_is_an_error_at_opening_and_while_streaming(shards_dir: Path) -> None:
+    shards = ShardSet.open(shards_dir)
+    path = shards_dir / "train-00001.tar"
+    whole = path.read_bytes()
+    for length in [sample.offset for sample in shards.samples if sample.shard == path.name] + [
+        700,
+        5120,
+        9999,
+    ]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=rf"train-00001\.tar: has {length} bytes, the manifest says"):
+            ShardSet.open(shards_dir)
+        with pytest.raises(DataError, match=r"train-00001\.tar: .*sample WOMEN"):
+            list(stream_samples(shards, samples=shards.samples))
+
+
+def test_zeroed_tail_of_the_right_length_is_never_a_shorter_epoch(shards_dir: Path) -> None:
+    last = ShardSet.open(shards_dir).samples[-1]
+    path = shards_dir / last.shard
+    whole = path.read_bytes()
+    path.write_bytes(whole[: last.offset] + bytes(len(whole) - last.offset))
+    with pytest.raises(DataError, match=f"ends before sample {last.outfit}"):
+        read_all(shards_dir)
+
+
+def test_missing_shard_and_altered_table_are_errors(shards_dir: Path) -> None:
+    table = shards_dir / "samples.jsonl"
+    table.write_text(table.read_text().replace("true", "false", 1))
+    with pytest.raises(DataError, match=r"samples\.jsonl: damaged"):
+        ShardSet.open(shards_dir)
+    (shards_dir / "train-00000.tar").unlink()
+    with pytest.raises(DataError, match=r"train-00000\.tar: is missing"):
+        ShardSet.open(shards_dir)
+
+
+def test_keys_that_are_not_adjacent_are_refused(shards_dir: Path) -> None:
+    path = shards_dir / "train-00000.tar"
+    members = list(read_members(path.read_bytes(), place="t"))
+    write_tar(path, members=[*members[1:8], *members])
+    with pytest.raises(DataError, match=r"begins with .*, not with its JSON"):
+        index_shard(path)
+    write_tar(path, members=[*members[:8], *members[15:23], *members[8:15]])
+    with pytest.raises(DataError, match=f"members of sample {outfit_key(0)} are not adjacent"):
+        index_shard(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("../../evil.1_front.iuv.png", tarfile.REGTYPE, "unsafe name"),
+        ("/tmp/evil.1_front.iuv.png", tarfile.REGTYPE, "unsafe name"),
+        (f"{outfit_key(0)}.1_front.iuv.png", tarfile.SYMTYPE, "link or special file"),
+    ],
+)
+def test_unsafe_members_are_refused_while_streaming(
+    shards_dir: Path, name: str, kind: bytes, message: str
+) -> None:
+    shards = ShardSet.open(shards_dir)
+    path = shards_dir / "train-00000.tar"
+    whole = path.read_bytes()
+    info = tarfile.TarInfo("x")
+    info.name, info.type, info.linkname = name, kind, "/etc/passwd" if kind == tarfile.SYMTYPE else ""
+    head = io.BytesIO()
+    with tarfile.open(fileobj=head, mode="w") as tar:
+        tar.addfile(info)
+    path.write_bytes(head.getvalue()[:512] + whole[:-512])
+    with pytest.raises(DataError, match=message):
+        list(stream_samples(shards, samples=shards.samples))
+
+
+def test_unknown_split_says_what_there_is(pristine_dir: Path) -> None:
+    with pytest.raises(DataError, match="no samples of split 'test'; it has train"):
+        ShardSet.open(pristine_dir).of_split("test")

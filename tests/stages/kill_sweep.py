@@ -1,0 +1,100 @@
+"""Kill every data stage at every passing of every point, repeat it, compare with an undisturbed run.
+
+`python -m tests.stages.kill_sweep FOLDER` prints one JSON object: kills by stage, and what differed. It is a
+program of its own so that it can fork: in a process without threads a fork is a clean copy, with all imports
+paid for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+
+from mcld.errors import MCLDError
+from mcld.workspace import Workspace
+from tests.stages.tiny_pipeline import DATA_STAGES, PARAMS, run_data_stage
+
+PART_POINTS = ("part_started", "part_written", "record_written")
+POINTS = {
+    "dataset": (*PART_POINTS, "index_written", "manifest_written"),
+    "shards": (*PART_POINTS, "samples_written", "manifest_written"),
+}
+# What the stages import when run; imported here once instead of in each of a hundred children.
+IMPORTED_WHEN_RUN = (
+    "mcld.conditions.texture", "mcld.data.mannequins", "mcld.stages.dataset", "mcld.stages.densepose",
+    "mcld.stages.face", "mcld.stages.shards", "mcld.stages.texture", "pyarrow.parquet",
+)  # fmt: skip
+SWEEP_PARAMS = PARAMS.model_copy(
+    update={
+        "dataset": PARAMS.dataset.model_copy(
+            update={"num_outfits": 2, "num_test_outfits": 1, "outfits_per_part": 1}
+        ),
+        "shards": PARAMS.shards.model_copy(update={"min_shards": 1, "shard_bytes": 10**9}),
+    }
+)
+
+
+def main(folder: Path) -> None:
+    """Sweep stage by stage; each sweep starts from the undisturbed outputs of the stages before."""
+    for module in IMPORTED_WHEN_RUN:
+        import_module(module)
+    workspace = Workspace(root=folder)
+    results = {stage: sweep(stage, workspace=workspace) for stage in DATA_STAGES}
+    summary = {
+        "num_kills": {stage: num_kills for stage, (num_kills, _) in results.items()},
+        "differences": [fault for _, differences in results.values() for fault in differences],
+    }
+    sys.stdout.write(json.dumps(summary) + "\n")
+
+
+def sweep(stage: str, *, workspace: Workspace) -> tuple[int, list[str]]:
+    """Kills of one stage, and those after which the repeated run ended in other bytes."""
+    directory = workspace.stage_dir(stage)
+    assert run_in_child(stage, workspace=workspace) == 0
+    expected = contents(directory)
+    num_kills, differences = 0, []
+    for point in POINTS.get(stage, (*PART_POINTS, "manifest_written")):
+        for number in count(1):
+            shutil.rmtree(directory)
+            fault = f"{stage}:{point}:{number}"
+            code = run_in_child(stage, workspace=workspace, fault=fault)
+            if code == 0:
+                break  # the point is not passed that often
+            assert code == -signal.SIGKILL, (fault, code)
+            num_kills += 1
+            assert run_in_child(stage, workspace=workspace) == 0, fault
+            if contents(directory) != expected:
+                differences.append(fault)
+    return num_kills, differences
+
+
+def run_in_child(stage: str, *, workspace: Workspace, fault: str | None = None) -> int:
+    """Exit code of a stage run in a forked copy of this process; negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        if fault:
+            os.environ["MCLD_FAULT"] = fault
+        exit_code = 1
+        try:
+            run_data_stage(stage, workspace=workspace, params=SWEEP_PARAMS)
+            exit_code = 0
+        except MCLDError as error:
+            sys.stderr.write(f"{stage}: {error}\n")
+        finally:
+            os._exit(exit_code)  # not `return`: the parent's loop must not go on in the child
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones included."""
+    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

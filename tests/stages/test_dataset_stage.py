@@ -1,0 +1,235 @@
+"""The dataset stage: the embedded people, a DeepFashion folder, and all that can be wrong with one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mcld.data.index import read_index
+from mcld.data.manifest import read_manifest
+from mcld.errors import DataError
+from mcld.storage import sha256_of_file
+from mcld.types import Exclusion
+from mcld.workspace import Workspace
+from tests.stages.deepfashion_folder import (
+    jpeg,
+    names,
+    params_for,
+    picture,
+    run,
+    write_bytes_at,
+    write_folder,
+    write_lists,
+)
+from tests.stages.tiny_pipeline import PARAMS, run_data_stage
+
+FIRST = names("train")[0]
+
+
+@pytest.fixture
+def root_dir(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "fashion")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(root=tmp_path / "run")
+
+
+def exclusions(workspace: Workspace) -> tuple[Exclusion, ...]:
+    return read_index(workspace.stage_dir("dataset")).exclusions
+
+
+def test_folder_is_indexed_with_its_listed_pairs(root_dir: Path, workspace: Workspace) -> None:
+    report = run("dataset", params=params_for(root_dir), workspace=workspace)
+    index = read_index(workspace.stage_dir("dataset"))
+    assert (report.num_items, report.num_excluded) == (9, 0)
+    assert {image.key for image in index.images} == {
+        n.key for split in ("train", "test") for n in names(split)
+    }
+    assert [pair.split for pair in index.pairs] == ["test"] * 2 + ["train"] * 4
+    assert [outfit.split for outfit in index.outfits()].count("test") == 1
+    image = next(image for image in index.images if image.key == FIRST.key)
+    assert image.sha256 == sha256_of_file(root_dir / image.path)
+    assert (image.height_px, image.width_px) == (24, 16)
+    assert all(len({image.part for image in outfit.images}) == 1 for outfit in index.outfits())
+
+
+def test_all_views_pairs_every_view_with_every_other(root_dir: Path, workspace: Workspace) -> None:
+    run("dataset", params=params_for(root_dir, pairs="all-views"), workspace=workspace)
+    assert len(read_index(workspace.stage_dir("dataset")).pairs) == 3 * 6
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "zero-byte file"),
+        (jpeg(picture("x"))[:200], "truncated or damaged image"),
+        (b"<html>not found</html>", "not an image"),
+        (jpeg(Image.new("RGB", (16, 24), (250, 250, 250))), "blank image"),
+        (None, "file not found"),
+    ],
+)
+def test_bad_image_is_an_exclusion_with_its_reason(
+    root_dir: Path, workspace: Workspace, data: bytes | None, reason: str
+) -> None:
+    path = root_dir / FIRST.path
+    if data is None:
+        path.unlink()
+    else:
+        path.write_bytes(data)
+    report = run("dataset", params=params_for(root_dir, missing="drop"), workspace=workspace)
+    assert exclusions(workspace) == (Exclusion(key=FIRST.key, reason=reason, stage="dataset"),)
+    lost = "pairs_naming_missing_images" if data is None else "pairs_of_excluded_images"
+    assert (report.num_excluded, report.details[lost], report.details["pairs_train"]) == (1, 1, 3)
+
+
+def test_other_kinds_of_image_are_converted_and_counted(root_dir: Path, workspace: Workspace) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(FIRST.key).save(root_dir / FIRST.path, "JPEG", exif=exif)
+    picture("b").convert("CMYK").save(root_dir / names("train")[1].path, "JPEG")
+    picture("c").convert("L").save(root_dir / names("train")[2].path, "JPEG")
+    deep = Image.fromarray(np.asarray(picture("d"))[..., 0].astype(np.uint16) * 257)
+    deep.save(root_dir / names("train")[3].path, "PNG")
+    run("dataset", params=params_for(root_dir), workspace=workspace)
+    manifest = read_manifest(workspace.stage_dir("dataset"))
+    converted = {name: count for name, count in manifest.counts.items() if name.startswith("converted")}
+    assert converted == {
+        "converted_16-bit": 1, "converted_CMYK": 1, "converted_EXIF-rotated": 1, "converted_grey": 1,
+    }  # fmt: skip
+    turned = next(i for i in read_index(workspace.stage_dir("dataset")).images if i.key == FIRST.key)
+    assert (turned.height_px, turned.width_px) == (16, 24)
+
+
+def test_too_many_bad_images_fail_with_counts_by_reason(root_dir: Path, workspace: Workspace) -> None:
+    for name in names("train"):
+        (root_dir / name.path).write_bytes(b"")
+    with pytest.raises(DataError, match=r"dataset: 6 of 9 items excluded.*6 x zero-byte file"):
+        run("dataset", params=params_for(root_dir), workspace=workspace)
+
+
+def test_two_files_for_one_image_are_an_error_naming_both(root_dir: Path, workspace: Workspace) -> None:
+    write_bytes_at((root_dir / FIRST.path).with_suffix(".PNG"), data=jpeg(picture("x")))
+    with pytest.raises(DataError, match=r"01_1_front\.PNG and 01_1_front\.jpg are two files for one image"):
+        run("dataset", params=params_for(root_dir), workspace=workspace)
+
+
+def test_pair_of_an_absent_image_is_an_error_listing_it_or_dropped(
+    root_dir: Path, workspace: Workspace
+) -> None:
+    with (root_dir / "fasion-pairs-train.csv").open("a") as file:
+        file.write(f"{FIRST.flat}.jpg,fashionWOMENDressesid0000000101_4full.jpg\n")
+    with pytest.raises(
+        DataError, match=r"pairs-train\.csv: pairs name 1 images that are not there: WOMEN.*4_full;"
+    ):
+        run("dataset", params=params_for(root_dir), workspace=workspace)
+    report = run("dataset", params=params_for(root_dir, missing="drop"), workspace=workspace)
+    assert report.details["pairs_naming_missing_images"] == 1
+
+
+def test_pair_of_two_outfits_or_of_the_other_split_is_an_error(root_dir: Path, workspace: Workspace) -> None:
+    path = root_dir / "fasion-pairs-train.csv"
+    whole = path.read_text()
+    path.write_text(f"{whole}{names('train')[0].flat}.jpg,{names('train')[3].flat}.jpg\n")
+    with pytest.raises(DataError, match="are of two outfits"):
+        run("dataset", params=params_for(root_dir), workspace=workspace)
+    path.write_text(f"{whole}{names('test')[0].flat}.jpg,{names('test')[1].flat}.jpg\n")
+    with pytest.raises(DataError, match="are of split test"):
+        run("dataset", params=params_for(root_dir), workspace=workspace)
+
+
+def test_pair_listed_twice_is_kept_once_and_counted(root_dir: Path, workspace: Workspace) -> None:
+    path = root_dir / "fasion-pairs-test.csv"
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    report = run("dataset", params=params_for(root_dir), workspace=workspace)
+    assert (report.details["pairs_listed_twice"], report.details["pairs_test"]) == (1, 2)
+
+
+def test_overlap_of_train_and_test_is_an_error(root_dir: Path, workspace: Workspace) -> None:
+    write_lists(root_dir, split="test", listed=[*names("test"), FIRST])
+    with pytest.raises(DataError, match=r"id_00000001-01/1_front is listed twice, for train and for test"):
+        run("dataset", params=params_for(root_dir), workspace=workspace)
+
+
+def test_missing_folder_and_missing_lists_say_what_to_put_where(tmp_path: Path, workspace: Workspace) -> None:
+    with pytest.raises(DataError, match=r"no such folder; set dataset\.root_dir"):
+        run("dataset", params=params_for(tmp_path / "nowhere"), workspace=workspace)
+    (tmp_path / "empty" / "img_highres").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"no split list; put train\.lst, test\.lst there"):
+        run("dataset", params=params_for(tmp_path / "empty"), workspace=workspace)
+    root_dir = write_folder(tmp_path / "fashion")
+    (root_dir / "fasion-pairs-test.csv").unlink()
+    with pytest.raises(DataError, match=r"no test pair list; put fasion-pairs-test\.csv or test\.csv"):
+        run("dataset", params=params_for(root_dir), workspace=workspace)
+
+
+def test_real_test_split_indexes_to_1000_outfits_and_8570_pairs(tmp_path: Path, workspace: Workspace) -> None:
+    """The published lists over one small picture, linked 4,038 times."""
+    from mcld.data.deepfashion import read_split_list
+    from tests.golden import golden_dir
+
+    root_dir = tmp_path / "fashion"
+    golden = golden_dir("deepfashion")
+    image = write_bytes_at(root_dir / "one.jpg", data=jpeg(picture("one")))
+    for name in read_split_list(golden / "test.lst"):
+        path = root_dir / name.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(image)
+    for file in ("test.lst", "test.csv"):
+        shutil.copy(golden / file, root_dir / file)
+    params = params_for(root_dir)
+    params = params.model_copy(
+        update={"dataset": params.dataset.model_copy(update={"outfits_per_part": 250})}
+    )
+    report = run("dataset", params=params, workspace=workspace)
+    assert (report.num_items, report.details["outfits_test"], report.details["pairs_test"]) == (
+        4038,
+        1000,
+        8570,
+    )
+
+
+def test_changed_file_is_indexed_again_and_others_are_reused(root_dir: Path, workspace: Workspace) -> None:
+    run("dataset", params=params_for(root_dir), workspace=workspace)
+    (root_dir / FIRST.path).write_bytes(jpeg(picture("another")))
+    assert run("dataset", params=params_for(root_dir), workspace=workspace).num_reused == 1
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def test_embedded_people_show_exclusions_at_work(finished_workspace: Workspace) -> None:
+    index = read_index(finished_workspace.stage_dir("dataset"))
+    reasons = sorted(exclusion.reason for exclusion in index.exclusions)
+    assert reasons == ["blank image", "truncated or damaged image"]
+    assert {image.split for image in index.images} == {"train", "test"}
+
+
+def test_damaged_or_surplus_rendered_files_are_put_right(workspace_copy: Workspace) -> None:
+    directory = workspace_copy.stage_dir("dataset")
+    whole = files_of(directory)
+    images = sorted((directory / "people").rglob("*.jpg"))
+    images[0].write_bytes(images[0].read_bytes()[:-1])
+    write_bytes_at(directory / "people" / "train_face" / "stranger.npy", data=b"x")
+    report = run_data_stage("dataset", workspace=workspace_copy)
+    assert report.num_reused == 2
+    assert files_of(directory) == whole
+
+
+def test_fewer_people_keep_finished_parts_and_lose_the_others_files(workspace_copy: Workspace) -> None:
+    fewer = PARAMS.dataset.model_copy(update={"num_outfits": 5, "num_test_outfits": 1})
+    params = PARAMS.model_copy(update={"dataset": fewer})
+    assert run_data_stage("dataset", workspace=workspace_copy, params=params).num_reused == 2
+    index = read_index(workspace_copy.stage_dir("dataset"))
+    people = workspace_copy.stage_dir("dataset") / "people"
+    excluded = {exclusion.key for exclusion in index.exclusions}
+    num_images = len(list(people.rglob("*.jpg")))
+    assert num_images == len(index.images) + len(excluded)

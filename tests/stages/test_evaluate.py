@@ -1,0 +1,199 @@
+"""The evaluate stage on a small workspace: rows, files, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from mcld.config import EvaluateParams, Params
+from mcld.data.codec import encode_png
+from mcld.data.manifest import read_manifest
+from mcld.errors import ConfigError, DataError, WeightsError
+from mcld.stages import evaluate
+from mcld.stages.mapper import SerialMapper
+from mcld.storage import write_bytes, write_json
+from mcld.types import Report
+from mcld.workspace import Workspace
+from tests.stages.fake_run import HEIGHT_PX, NUM_PAIRS, PARAMS, WIDTH_PX, make_run
+
+
+@pytest.fixture(scope="module")
+def prepared_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("evaluate") / "prepared").root
+
+
+@pytest.fixture
+def workspace(prepared_dir: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(prepared_dir, tmp_path / "run")
+    return Workspace(root=tmp_path / "run")
+
+
+def run(workspace: Workspace, params: Params = PARAMS) -> Report:
+    return evaluate.run(params, workspace=workspace, mapper=SerialMapper())
+
+
+def outputs(workspace: Workspace) -> dict[str, bytes]:
+    out_dir = workspace.stage_dir("evaluate")
+    files = {path.name: path.read_bytes() for path in out_dir.iterdir()}
+    return files | {"metrics": (workspace.metrics_dir / "evaluate.json").read_bytes()}
+
+
+def requiring(*names: str) -> Params:
+    section = EvaluateParams(height_px=HEIGHT_PX, width_px=WIDTH_PX, require=names)
+    return PARAMS.model_copy(update={"evaluate": section})
+
+
+def test_rows_stand_in_the_order_that_reason_demands(workspace: Workspace) -> None:
+    report = run(workspace)
+    rows = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())["rows"]
+    mean = {row: {name: cell["mean"] for name, cell in cells.items()} for row, cells in rows.items()}
+    assert report.num_items == NUM_PAIRS
+    assert mean["ground_truth"]["ssim"] == pytest.approx(1.0)
+    assert mean["ground_truth"]["colour_error_torso"] == 0.0
+    assert rows["ground_truth"]["psnr"] == {
+        "mean": None, "low": None, "high": None, "num_scored": 0, "num_skipped": NUM_PAIRS,
+    }  # fmt: skip
+    assert mean["ground_truth"]["ssim"] > mean["vae_reconstruction"]["ssim"] > mean["generated"]["ssim"]
+    assert mean["generated"]["silhouette_iou"] > mean["wrong_pose"]["silhouette_iou"] + 0.2
+    assert mean["generated"]["colour_error_torso"] < 0.5 * mean["wrong_source"]["colour_error_torso"]
+
+
+def test_ground_truth_silhouettes_are_found(workspace: Workspace) -> None:
+    run(workspace)
+    metrics = json.loads((workspace.metrics_dir / "evaluate.json").read_text())
+    assert metrics["ground_truth.silhouette_iou"] >= 0.9
+
+
+def test_metrics_file_is_flat_and_holds_gaps(workspace: Workspace) -> None:
+    run(workspace)
+    metrics = json.loads((workspace.metrics_dir / "evaluate.json").read_text())
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    assert {"ssim", "ssim_256", "ssim_51", "psnr", "gap.silhouette_iou.wrong_pose"} <= set(metrics)
+    assert metrics["ratio.colour_error_torso.wrong_source"] == pytest.approx(
+        metrics["colour_error_torso"] / metrics["wrong_source.colour_error_torso"], abs=1e-4
+    )
+
+
+def test_table_by_pair_has_every_row_and_score(workspace: Workspace) -> None:
+    run(workspace)
+    table = pyarrow.parquet.read_table(workspace.stage_dir("evaluate") / "per_pair.parquet").to_pydict()
+    assert len(table["row"]) == 5 * NUM_PAIRS
+    assert set(table["row"]) == {
+        "generated",
+        "ground_truth",
+        "vae_reconstruction",
+        "wrong_source",
+        "wrong_pose",
+    }
+    assert {"id", "source", "target", "category", "source_view", "target_view", "ssim"} <= set(table)
+    generated = [value for row, value in zip(table["row"], table["ssim"], strict=True) if row == "generated"]
+    metrics = json.loads((workspace.metrics_dir / "evaluate.json").read_text())
+    assert np.mean(generated) == pytest.approx(metrics["ssim"], abs=1e-6)
+
+
+def test_absent_metrics_are_listed_with_reasons(workspace: Workspace) -> None:
+    run(workspace)
+    absent = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())["absent"]
+    assert "pytorch-fid" in absent["fid"]
+
+
+def test_running_again_reuses_scores_and_gives_the_same_bytes(workspace: Workspace) -> None:
+    run(workspace)
+    first = outputs(workspace)
+    assert run(workspace).num_reused == 1
+    assert outputs(workspace) == first
+    assert read_manifest(workspace.stage_dir("evaluate")).num_items == NUM_PAIRS
+
+
+def test_a_changed_image_is_scored_anew(workspace: Workspace) -> None:
+    run(workspace)
+    first = outputs(workspace)
+    grey = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.uint8)
+    write_bytes(workspace.stage_dir("generate") / "generated" / "000000.png", data=encode_png(grey))
+    assert run(workspace).num_reused == 0
+    assert outputs(workspace)["metrics"] != first["metrics"]
+
+
+def test_a_flat_generated_image_gives_no_nan(workspace: Workspace) -> None:
+    grey = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.uint8)
+    write_bytes(workspace.stage_dir("generate") / "generated" / "000000.png", data=encode_png(grey))
+    run(workspace)
+    rows = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())["rows"]
+    assert rows["generated"]["ssim_256"]["num_skipped"] == 1
+
+
+@pytest.mark.parametrize("point", ["part_written", "rows_written", "manifest_written"])
+def test_a_kill_anywhere_and_a_repeat_give_the_same_bytes(workspace: Workspace, point: str) -> None:
+    code = (
+        "from pathlib import Path; from mcld.workspace import Workspace; from mcld.stages import evaluate;"
+        "from mcld.stages.mapper import SerialMapper; from tests.stages.fake_run import PARAMS;"
+        f"evaluate.run(PARAMS, workspace=Workspace(root=Path({str(workspace.root)!r})), "
+        "mapper=SerialMapper())"
+    )
+    environment = {**os.environ, "MCLD_FAULT": f"evaluate:{point}:1"}
+    repository_dir = Path(__file__).parents[2]
+    killed = subprocess.run([sys.executable, "-c", code], env=environment, cwd=repository_dir, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    run(workspace)
+    resumed = outputs(workspace)
+    shutil.rmtree(workspace.stage_dir("evaluate"))
+    run(workspace)
+    assert outputs(workspace) == resumed
+
+
+def test_one_pair_is_refused(workspace: Workspace) -> None:
+    path = workspace.stage_dir("generate") / "pairs.json"
+    write_json(path, value=json.loads(path.read_text())[:1])
+    with pytest.raises(DataError, match="lists 1 pairs, evaluation needs at least 2"):
+        run(workspace)
+
+
+def test_a_missing_image_is_refused_by_name(workspace: Workspace) -> None:
+    (workspace.stage_dir("generate") / "wrong_pose" / "000002.png").unlink()
+    with pytest.raises(
+        DataError, match=r"1 of 24 images are missing \(wrong_pose/000002.png\); run `mcld run generate`"
+    ):
+        run(workspace)
+
+
+def test_an_image_of_the_wrong_size_is_refused_with_both_sizes(workspace: Workspace) -> None:
+    path = workspace.stage_dir("generate") / "generated" / "000003.png"
+    image = cv2.imread(str(path))
+    assert image is not None
+    write_bytes(path, data=encode_png(image[:-2]))
+    with pytest.raises(DataError, match=f"000003.png: 96 x 126 px, expected {WIDTH_PX} x {HEIGHT_PX}"):
+        run(workspace)
+    assert not (workspace.stage_dir("evaluate") / "manifest.json").exists()
+
+
+def test_a_pair_of_unknown_images_is_refused(workspace: Workspace) -> None:
+    path = workspace.stage_dir("generate") / "pairs.json"
+    pairs = json.loads(path.read_text())
+    pairs[0]["target"] = "nobody/1_front"
+    write_json(path, value=pairs)
+    with pytest.raises(DataError, match=r"1 images that the index lacks \(nobody/1_front\)"):
+        run(workspace)
+
+
+def test_an_unfinished_generate_stage_is_named(workspace: Workspace) -> None:
+    (workspace.stage_dir("generate") / "manifest.json").unlink()
+    with pytest.raises(DataError, match="stage 'generate' has not finished"):
+        run(workspace)
+
+
+def test_required_metrics_are_checked_before_any_work(workspace: Workspace) -> None:
+    with pytest.raises(WeightsError, match="kid"):
+        run(workspace, requiring("kid"))
+    with pytest.raises(ConfigError, match="did you mean 'psnr'"):
+        run(workspace, requiring("psrn"))
+    assert not workspace.stage_dir("evaluate").exists()

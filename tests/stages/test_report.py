@@ -1,0 +1,139 @@
+"""The report stage: a page that stands alone, and grids."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import pytest
+
+from mcld.config import ReportParams, RuntimeParams
+from mcld.data.manifest import read_manifest
+from mcld.errors import DataError
+from mcld.stages import evaluate, report
+from mcld.stages.mapper import SerialMapper
+from mcld.storage import sha256_of_file, write_bytes
+from mcld.workspace import Workspace
+from tests.stages.fake_run import HEIGHT_PX, PARAMS, make_run
+
+NAMES = ("index.html", "gallery.png", "wrong_source.png", "wrong_pose.png")
+
+
+@pytest.fixture(scope="module")
+def evaluated_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = make_run(tmp_path_factory.mktemp("report") / "evaluated")
+    evaluate.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+    report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+    return workspace.root
+
+
+@pytest.fixture
+def workspace(evaluated_dir: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(evaluated_dir, tmp_path / "run")
+    return Workspace(root=tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def page(evaluated_dir: Path) -> str:
+    return (Workspace(root=evaluated_dir).stage_dir("report") / "index.html").read_text()
+
+
+class Tags(HTMLParser):
+    """Collects tags, and fails on any that is left open."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_well_formed_and_every_picture_has_words(page: str) -> None:
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    pictures = [attributes for tag, attributes in tags.seen if tag == "img"]
+    assert len(pictures) == 4 * 5 + 4 * 4 + 4 * 4 + 2
+    assert all(picture["alt"] for picture in pictures)
+
+
+def test_page_needs_no_network_and_no_script(page: str) -> None:
+    tags = Tags()
+    tags.feed(page)
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in tags.seen}
+    addresses = [
+        value for _, attributes in tags.seen for name, value in attributes.items() if name in ("src", "href")
+    ]
+    assert all(address is not None and address.startswith("data:image/") for address in addresses)
+    assert not re.search(r"url\(|@import", page)
+
+
+def test_page_says_what_a_reader_asks(page: str) -> None:
+    for words in (
+        "with a wrong pose",
+        "from a wrong source",
+        "metrics absent, and why",
+        "truncated",
+        "Images by view",
+    ):
+        assert words in page, words
+    assert "pt_inception-2015-12-05-6726825d.pth" in page
+    assert "num_inference_steps" in page
+    assert "Loss by step" in page
+
+
+def test_text_from_data_is_escaped(workspace: Workspace) -> None:
+    params = PARAMS.model_copy(update={"report": ReportParams(num_rows=1, title="<b>Tom & Ann</b>")})
+    report.run(params, workspace=workspace, mapper=SerialMapper())
+    page = (workspace.stage_dir("report") / "index.html").read_text()
+    assert "<b>Tom" not in page
+    assert "&lt;b&gt;Tom &amp; Ann" in page
+
+
+def test_grids_show_the_asked_rows(workspace: Workspace) -> None:
+    grid = cv2.imread(str(workspace.stage_dir("report") / "gallery.png"))
+    assert grid is not None
+    assert grid.shape[0] // HEIGHT_PX == PARAMS.report.num_rows
+
+
+def test_same_inputs_give_the_same_bytes_whatever_the_machine(workspace: Workspace) -> None:
+    first = {name: sha256_of_file(workspace.stage_dir("report") / name) for name in (*NAMES, "manifest.json")}
+    params = PARAMS.model_copy(update={"runtime": RuntimeParams(num_workers=3, experiment="another")})
+    report.run(params, workspace=workspace, mapper=SerialMapper())
+    assert {name: sha256_of_file(workspace.stage_dir("report") / name) for name in first} == first
+    assert read_manifest(workspace.stage_dir("report")).files == {name: first[name] for name in NAMES}
+
+
+def test_a_damaged_loss_curve_is_named(workspace: Workspace) -> None:
+    write_bytes(workspace.metrics_dir / "loss.csv", data=b"step,loss\n1,high\n")
+    with pytest.raises(DataError, match=r"loss\.csv: not a table of step and loss.*mcld run train"):
+        report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+
+
+def test_a_failed_run_leaves_the_old_report_whole(workspace: Workspace) -> None:
+    first = sha256_of_file(workspace.stage_dir("report") / "index.html")
+    (workspace.stage_dir("generate") / "generated" / "000000.png").unlink()
+    with pytest.raises(DataError, match=r"000000\.png"):
+        report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+    assert sha256_of_file(workspace.stage_dir("report") / "index.html") == first
+
+
+def test_an_unfinished_stage_is_named(workspace: Workspace) -> None:
+    (workspace.stage_dir("evaluate") / "manifest.json").unlink()
+    with pytest.raises(DataError, match="stage 'evaluate' has not finished"):
+        report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
