@@ -51,11 +51,17 @@ class DatasetParams(Section):
     @model_validator(mode="after")
     def _source_is_complete(self) -> DatasetParams:
         if self.source == "deepfashion" and not self.root_dir:
-            raise ValueError("dataset.root_dir: needed by source 'deepfashion'; name the folder that holds img_highres/")
+            raise ValueError(
+                "dataset.root_dir: needed by source 'deepfashion'; name the folder that holds img_highres/"
+            )
         if self.source == "mannequins" and self.pairs == "csv":
-            raise ValueError("dataset.pairs: 'csv' needs the published lists of source 'deepfashion'; use 'all-views' for mannequins")
+            raise ValueError(
+                "dataset.pairs: 'csv' needs the published lists of source 'deepfashion'; use 'all-views' for mannequins"
+            )
         if self.source == "mannequins" and self.num_test_outfits >= self.num_outfits:
-            raise ValueError(f"dataset.num_test_outfits: {self.num_test_outfits} leaves no outfit to train on; keep it below dataset.num_outfits = {self.num_outfits}")
+            raise ValueError(
+                f"dataset.num_test_outfits: {self.num_test_outfits} leaves no outfit to train on; keep it below dataset.num_outfits = {self.num_outfits}"
+            )
         return self
 
 
@@ -63,12 +69,16 @@ class WeightsParams(Section):
     """Which base weights MCLD starts from. `tiny` ships with the package; `sd15` are the user's own folders."""
 
     preset: Literal["tiny", "sd15"] = "tiny"
-    base_dir: str | None = None  # sd15: folder with unet/ vae/ image_encoder/ pose_embedding/ in diffusers layout
+    base_dir: str | None = (
+        None  # sd15: folder with unet/ vae/ image_encoder/ pose_embedding/ in diffusers layout
+    )
 
     @model_validator(mode="after")
     def _folder_is_named(self) -> WeightsParams:
         if self.preset == "sd15" and not self.base_dir:
-            raise ValueError("weights.base_dir: needed by preset 'sd15'; name the folder with unet/, vae/, image_encoder/ and pose_embedding/")
+            raise ValueError(
+                "weights.base_dir: needed by preset 'sd15'; name the folder with unet/, vae/, image_encoder/ and pose_embedding/"
+            )
         return self
 
 
@@ -174,13 +184,13 @@ class GenerateParams(Section):
     guidance_scale: Annotated[float, Field(ge=1.0, le=30.0)] = 1.5
     beta_schedule: Literal["scaled_linear", "linear"] = "scaled_linear"
     batch_size: Positive = 16
+    height_px: Positive = 256  # of the images written, and compared: each protocol names its size
+    width_px: Positive = 176
 
 
 class EvaluateParams(Section):
     """Which metrics must be present; all others that can be computed are computed."""
 
-    height_px: Positive = 256
-    width_px: Positive = 176
     require: tuple[str, ...] = ()
 
 
@@ -234,11 +244,15 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
     try:
         raw = YAML(typ="safe").load(path.read_text())
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: not found; run the command in the project's folder, or `mcld profile use mannequins-tiny`") from error
+        raise ConfigError(
+            f"{path}: not found; run the command in the project's folder, or `mcld profile use mannequins-tiny`"
+        ) from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: holds no sections; `mcld profile use mannequins-tiny` writes a complete one")
+        raise ConfigError(
+            f"{path}: holds no sections; `mcld profile use mannequins-tiny` writes a complete one"
+        )
     return parse_params(raw, place=str(path))
 
 

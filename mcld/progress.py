@@ -26,7 +26,9 @@ def _track_with_bar(items: Iterable[T], *, description: str, total: int) -> Iter
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, description=description, total=total, console=Console(stderr=True), transient=True)
+    yield from rich_track(
+        items, description=description, total=total, console=Console(stderr=True), transient=True
+    )
 
 
 def _track_with_lines(items: Iterable[T], *, description: str, total: int) -> Iterator[T]:

@@ -54,7 +54,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         sync_dir(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}); free some space or fix permissions, then repeat the command") from error
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space or fix permissions, then repeat the command"
+        ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

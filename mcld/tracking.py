@@ -27,9 +27,10 @@ class TrackedRun:
 
     client: MlflowClient
     run_id: str
+    is_new: bool  # made by this call, not found again
 
     def log_params(self, params: Mapping[str, object]) -> None:
-        """Log nested params flattened with dots; a repeated call with the same values changes nothing."""
+        """Log nested params flattened with dots. MLflow refuses to change a value that is there."""
         from mlflow.entities import Param
 
         entities = [Param(key, str(value)) for key, value in flatten(params).items()]
@@ -92,12 +93,16 @@ def open_run(
     record_path = state_dir / "runs" / f"{identity}.json"
     if record_path.is_file():
         record = read_json(record_path)
-        if isinstance(record, dict) and record["tracking_uri"] == uri and _exists(client, str(record["run_id"])):
-            return TrackedRun(client=client, run_id=str(record["run_id"]))
+        if (
+            isinstance(record, dict)
+            and record["tracking_uri"] == uri
+            and _exists(client, str(record["run_id"]))
+        ):
+            return TrackedRun(client=client, run_id=str(record["run_id"]), is_new=False)
     experiment_id = _experiment_id(client, experiment=experiment, root=root, is_local=tracking_uri is None)
     run = client.create_run(experiment_id, run_name=name)
     write_json(record_path, value={"tracking_uri": uri, "run_id": run.info.run_id})
-    return TrackedRun(client=client, run_id=run.info.run_id)
+    return TrackedRun(client=client, run_id=run.info.run_id, is_new=True)
 
 
 def code_tags(root: Path) -> dict[str, str]:

@@ -32,8 +32,7 @@ MINIATURE: dict[str, dict[str, object]] = {
         "sample_every_steps": 4,
         "num_sample_pairs": 1,
     },
-    "generate": {"num_pairs": 4, "num_inference_steps": 2},
-    "evaluate": {"height_px": 64, "width_px": 48},
+    "generate": {"num_pairs": 4, "num_inference_steps": 2, "height_px": 64, "width_px": 48},
     "report": {"num_rows": 2},
     "runtime": {"num_workers": 1},
 }
@@ -69,7 +68,9 @@ def environment(**extra: str) -> dict[str, str]:
     """This process's environment, its Python's programs first on the PATH, and nothing that phones home."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    return {**os.environ, **quiet, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path, **extra}
+    # One thread: miniature tensors gain nothing from more, which spin while a neighbour needs the core.
+    threads = {"OMP_NUM_THREADS": "1"}
+    return {**os.environ, **quiet, **threads, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path, **extra}
 
 
 def run_python(*arguments: str, cwd: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,9 @@ def load_image_encoder(directory: Path) -> CLIPVisionModelWithProjection:
     """The CLIP image encoder in float32, frozen. Raises WeightsError naming the folder."""
     _check_folder(directory, class_name="CLIPVisionModelWithProjection")
     try:
-        encoder = CLIPVisionModelWithProjection.from_pretrained(directory, dtype=torch.float32, local_files_only=True)
+        encoder = CLIPVisionModelWithProjection.from_pretrained(
+            directory, dtype=torch.float32, local_files_only=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable(directory, error=error) from error
     encoder.requires_grad_(False)
@@ -36,7 +38,9 @@ def load_image_encoder(directory: Path) -> CLIPVisionModelWithProjection:
 
 def _check_folder(directory: Path, *, class_name: str) -> None:
     if not (directory / "config.json").is_file():
-        raise WeightsError(f"{directory}: no config.json; expected a {class_name} in diffusers layout: run the stage 'weights'")
+        raise WeightsError(
+            f"{directory}: no config.json; expected a {class_name} in diffusers layout: run the stage 'weights'"
+        )
 
 
 def _unreadable(directory: Path, *, error: Exception) -> WeightsError:

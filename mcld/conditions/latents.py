@@ -39,13 +39,19 @@ def encode_moments(vae: AutoencoderKL, *, images: Tensor) -> Tensor:
     return moments
 
 
-def clip_batch(images: Sequence[np.ndarray], *, model_height_px: int, model_width_px: int, clip_size_px: int) -> Tensor:
+def clip_batch(
+    images: Sequence[np.ndarray], *, model_height_px: int, model_width_px: int, clip_size_px: int
+) -> Tensor:
     """CLIP's input, (B, 3, S, S): squash to the model's size, then to a square, then normalise.
 
     The authors squash to 512 x 512, then take the shortest edge and the centre crop, which for a square is a plain resize.
     """
-    model_sized = [resize_image(image, height_px=model_height_px, width_px=model_width_px) for image in images]
-    squares = np.stack([resize_image(image, height_px=clip_size_px, width_px=clip_size_px) for image in model_sized])
+    model_sized = [
+        resize_image(image, height_px=model_height_px, width_px=model_width_px) for image in images
+    ]
+    squares = np.stack(
+        [resize_image(image, height_px=clip_size_px, width_px=clip_size_px) for image in model_sized]
+    )
     pixels = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255.0
     return (pixels - torch.tensor(CLIP_MEAN).view(1, 3, 1, 1)) / torch.tensor(CLIP_STD).view(1, 3, 1, 1)
 

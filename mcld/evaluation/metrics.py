@@ -43,7 +43,7 @@ class Metric:
         if min(height_px, width_px) < self.min_side_px:
             return (
                 f"needs images of at least {self.min_side_px} px a side, not {width_px} x {height_px}; "
-                "raise evaluate.height_px and evaluate.width_px"
+                "raise generate.height_px and generate.width_px"
             )
         return None
 

@@ -109,7 +109,7 @@ def read_generated(path: Path, *, height_px: int, width_px: int) -> np.ndarray:
     if image.shape != (height_px, width_px, 3):
         raise DataError(
             f"{path}: {image.shape[1]} x {image.shape[0]} px, expected {width_px} x {height_px}; "
-            "run `mcld run generate` again or change evaluate.height_px and evaluate.width_px"
+            "run `mcld run generate` again or change generate.height_px and generate.width_px"
         )
     return image
 

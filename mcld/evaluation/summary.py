@@ -65,9 +65,9 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     )
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(
-        mean=round(float(scored.mean()), DECIMALS),
-        low=round(float(low), DECIMALS),
-        high=round(float(high), DECIMALS),
+        mean=_rounded(scored.mean()),
+        low=_rounded(low),
+        high=_rounded(high),
         num_scored=len(scored),
         num_skipped=len(values) - len(scored),
     )
@@ -118,6 +118,10 @@ def flat_metrics(
             values[f"ratio.{name}"] = round(true / wrong, DECIMALS)
     present = {name: value for name, value in values.items() if value is not None}
     return {"num_pairs": num_pairs, **present}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), DECIMALS) + 0.0  # adding zero turns -0.0 into 0.0
 
 
 def _advantage(metric: Metric, *, true: float | None, wrong: float | None) -> float | None:

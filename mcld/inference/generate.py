@@ -70,7 +70,9 @@ def conditions_of(samples: Sequence[Sample], *, scaling_factor: float) -> Condit
     texture_moments = torch.from_numpy(np.stack([item.texture_moments for item in samples]))
     no_noise = torch.zeros(texture_moments.chunk(2, dim=1)[0].shape)
     return Conditions(
-        target_iuv=torch.from_numpy(np.stack([item.target_iuv for item in samples])).permute(0, 3, 1, 2).contiguous(),
+        target_iuv=torch.from_numpy(np.stack([item.target_iuv for item in samples]))
+        .permute(0, 3, 1, 2)
+        .contiguous(),
         texture_latent=sample_moments(texture_moments, noise=no_noise, scaling_factor=scaling_factor),
         image_embedding=torch.from_numpy(np.stack([item.image_embedding for item in samples])),
         texture_embedding=torch.from_numpy(np.stack([item.texture_embedding for item in samples])),

@@ -38,7 +38,9 @@ def choose_test_pairs(pairs: Sequence[Pair], *, num_pairs: int) -> tuple[TestPai
     ordered = sorted(pairs, key=lambda pair: (pair.source, pair.target))
     outfits = {outfit_of(pair.source) for pair in ordered}
     if len(outfits) < 2:
-        raise DataError(f"shards: {len(outfits)} test outfits with pairs, need at least 2; raise dataset.num_test_outfits")
+        raise DataError(
+            f"shards: {len(outfits)} test outfits with pairs, need at least 2; raise dataset.num_test_outfits"
+        )
     count = min(num_pairs or len(ordered), len(ordered))
     chosen = [ordered[index * len(ordered) // count] for index in range(count)]
     return tuple(_with_wrong_ones(pair, number=number, pairs=ordered) for number, pair in enumerate(chosen))
@@ -63,7 +65,11 @@ def _with_wrong_ones(pair: Pair, *, number: int, pairs: Sequence[Pair]) -> TestP
     wrong_source = _pick(sorted(set(same_view or [other.source for other in others])), pair=pair)
     wrong_pose = _pick(sorted(set(other_view or [other.target for other in others])), pair=pair)
     return TestPair(
-        id=f"{number:06d}", source=pair.source, target=pair.target, wrong_source=wrong_source, wrong_pose=wrong_pose
+        id=f"{number:06d}",
+        source=pair.source,
+        target=pair.target,
+        wrong_source=wrong_source,
+        wrong_pose=wrong_pose,
     )
 
 

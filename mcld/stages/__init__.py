@@ -102,6 +102,10 @@ STAGES: tuple[StageSpec, ...] = (
 )
 
 
+# What these found belongs to the run of the model that `train` made; `train` itself logs while it works.
+REMEMBERED_STAGES = ("evaluate", "report")
+
+
 def stage_spec(name: str) -> StageSpec:
     """Look up a stage. Raises ConfigError naming all stages."""
     for spec in STAGES:
@@ -118,4 +122,9 @@ def run_stage(name: str, params: Params, *, workspace: Workspace, mapper: Mapper
     """
     module = import_module(stage_spec(name).module)
     with workspace.locked():
-        return cast("Run", module.run)(params, workspace=workspace, mapper=mapper)
+        report = cast("Run", module.run)(params, workspace=workspace, mapper=mapper)
+        if name in REMEMBERED_STAGES:
+            from mcld.stages.remember import remember
+
+            remember(name, params, workspace=workspace)
+    return report

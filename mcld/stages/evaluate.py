@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from mcld import faults
-from mcld.config import EvaluateParams, Params
+from mcld.config import GenerateParams, Params
 from mcld.data.codec import decode_image, decode_iuv
 from mcld.data.columns import Column
 from mcld.data.index import read_index
@@ -112,8 +112,8 @@ class EvaluateWork(PartWork[Pairs]):
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     """Write artifacts/evaluate (scores by pair, rows with intervals) and metrics/evaluate.json."""
     started = time.monotonic()
-    section = params.evaluate
-    check_required(section.require, height_px=section.height_px, width_px=section.width_px)
+    section = params.generate
+    check_required(params.evaluate.require, height_px=section.height_px, width_px=section.width_px)
     out_dir, generate_dir = workspace.stage_dir(STAGE), workspace.stage_dir("generate")
     read_manifest(generate_dir)
     pairs = protocols.read_pairs(generate_dir)
@@ -186,7 +186,7 @@ def _joined(parts: Sequence[object]) -> PartScores:
 
 
 def _write_summaries(
-    out_dir: Path, *, scores: Scores, section: EvaluateParams, workspace: Workspace, num_pairs: int
+    out_dir: Path, *, scores: Scores, section: GenerateParams, workspace: Workspace, num_pairs: int
 ) -> dict[str, float]:
     """Write rows.json (for the report) and metrics/evaluate.json (for DVC and MLflow); returns the latter."""
     rows = summarise(scores)

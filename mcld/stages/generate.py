@@ -65,7 +65,9 @@ class GenerateWork(PartWork[TestPairs]):
         images = {path.parent / name: digest for name, digest in hashes.items()}
         return all(image.is_file() and sha256_of_file(image) == digest for image, digest in images.items())
 
-    def _render_row(self, row: str, *, batch: Sequence[TestPair], out_dir: Path, hashes: dict[str, str]) -> None:
+    def _render_row(
+        self, row: str, *, batch: Sequence[TestPair], out_dir: Path, hashes: dict[str, str]
+    ) -> None:
         samples = [self._sample(row, pair=pair) for pair in batch]
         if row == "vae_reconstruction":
             images = self.generator.reconstruct(samples)
@@ -102,8 +104,8 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
             vae=load_vae(workspace.stage_dir("weights") / "vae"),
         ),
         samples=samples,
-        height_px=params.evaluate.height_px,
-        width_px=params.evaluate.width_px,
+        height_px=params.generate.height_px,
+        width_px=params.generate.width_px,
         model_sha256=sha256_of_file(workspace.stage_dir("train") / MANIFEST_NAME),
         shards_sha256=sha256_of_file(shards_dir / MANIFEST_NAME),
     )

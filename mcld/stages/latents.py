@@ -61,7 +61,9 @@ class LatentsWork(PartWork[Images]):
             items += self._encode(batch, atlases=atlases)
         return PartOutput(num_items=write_part(path, items=items))
 
-    def _encode(self, batch: list[ImageRecord], *, atlases: list[np.ndarray]) -> list[tuple[str, dict[str, bytes]]]:
+    def _encode(
+        self, batch: list[ImageRecord], *, atlases: list[np.ndarray]
+    ) -> list[tuple[str, dict[str, bytes]]]:
         params = self.params
         images = [decode_image(read_image_bytes(image, root_dir=self.root_dir)) for image in batch]
         image_moments = self._moments(images, height_px=params.height_px, width_px=params.width_px)
@@ -71,7 +73,9 @@ class LatentsWork(PartWork[Images]):
         embeddings = np.stack(
             [
                 self._embeddings(images, height_px=params.height_px, width_px=params.width_px),
-                self._embeddings(atlases, height_px=params.texture_height_px, width_px=params.texture_width_px),
+                self._embeddings(
+                    atlases, height_px=params.texture_height_px, width_px=params.texture_width_px
+                ),
             ],
             axis=1,
         )  # (B, 2, D)

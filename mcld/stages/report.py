@@ -102,8 +102,8 @@ def _shelf(params: Params, *, workspace: Workspace, index: DatasetIndex) -> Shel
         densepose=Column.open(workspace.stage_dir("densepose")),
         texture=Column.open(workspace.stage_dir("texture")),
         generate_dir=workspace.stage_dir("generate"),
-        height_px=params.evaluate.height_px,
-        width_px=params.evaluate.width_px,
+        height_px=params.generate.height_px,
+        width_px=params.generate.width_px,
     )
 
 

@@ -27,8 +27,9 @@ from mcld.inference.test_pairs import choose_test_pairs, pair_seed
 from mcld.models import MCLD, initialise_mcld, save_mcld
 from mcld.models.base import load_base, model_config
 from mcld.stages.mapper import Mapper
+from mcld.stages.remember import run_of_model
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_bytes, write_json
-from mcld.tracking import TrackedRun, code_tags, open_run
+from mcld.tracking import TrackedRun
 from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
 from mcld.types import Manifest, PartRecord, Report
 from mcld.workspace import Workspace
@@ -91,11 +92,19 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
     )
     base = load_base(weights_dir)
     config = model_config(base, params=params.model, face_dim=params.face.dim)
-    model = initialise_mcld(config, base_unet=base.unet, pose_embedding=base.pose_embedding, seed=params.train.seed)
+    model = initialise_mcld(
+        config, base_unet=base.unet, pose_embedding=base.pose_embedding, seed=params.train.seed
+    )
     vae = load_vae(weights_dir / "vae")
     samples = Samples.open(shards_dir, split="test", height_px=latents.height_px, width_px=latents.width_px)
-    tracked = _open_tracked_run(params, workspace=workspace, identity=identity, model=model)
-    listener = _Listener(params=params, out_dir=out_dir, vae_generator=Generator(model=model, vae=vae), samples=samples, tracked=tracked)
+    tracked = run_of_model(params, workspace=workspace, identity=identity)
+    listener = _Listener(
+        params=params,
+        out_dir=out_dir,
+        vae_generator=Generator(model=model, vae=vae),
+        samples=samples,
+        tracked=tracked,
+    )
     settings = TrainingSettings(
         train=params.train,
         diffusion=params.diffusion,
@@ -104,7 +113,11 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
         checkpoint_dir=workspace.state_dir / "checkpoints",
     )
     progress = train_model(
-        model, batches=loader, settings=settings, on_checkpoint=listener.on_checkpoint, on_sample=listener.on_sample
+        model,
+        batches=loader,
+        settings=settings,
+        on_checkpoint=listener.on_checkpoint,
+        on_sample=listener.on_sample,
     )
     save_mcld(progress.average, directory=out_dir / MODEL_NAME)
     passing("train:model_written")
@@ -178,15 +191,26 @@ def write_loss(losses: Sequence[float], *, metrics_dir: Path) -> None:
     writer.writerows([step + 1, f"{loss:.6f}"] for step, loss in enumerate(losses))
     write_bytes(metrics_dir / "loss.csv", data=text.getvalue().encode())
     last = losses[-min(100, len(losses)) :]
-    metrics = {"final_loss": round(losses[-1], 6), "mean_loss_of_last_100": round(float(np.mean(last)), 6), "steps": len(losses)}
+    metrics = {
+        "final_loss": round(losses[-1], 6),
+        "mean_loss_of_last_100": round(float(np.mean(last)), 6),
+        "steps": len(losses),
+    }
     write_json(metrics_dir / "train.json", value=metrics)
 
 
 def _finish(
     params: Params, *, out_dir: Path, identity: str, model: MCLD, loader: Loader, progress: TrainingProgress
 ) -> None:
-    files = [path for name in (MODEL_NAME, SAMPLES_NAME) for path in sorted((out_dir / name).rglob("*")) if path.is_file()]
-    parts = tuple(_record(path, index=index, out_dir=out_dir, identity=identity) for index, path in enumerate(files))
+    files = [
+        path
+        for name in (MODEL_NAME, SAMPLES_NAME)
+        for path in sorted((out_dir / name).rglob("*"))
+        if path.is_file()
+    ]
+    parts = tuple(
+        _record(path, index=index, out_dir=out_dir, identity=identity) for index, path in enumerate(files)
+    )
     counts = {
         "steps": params.train.steps,
         "pairs": len(loader.pairs),
@@ -221,19 +245,3 @@ def _is_current(out_dir: Path, *, identity: str, metrics_dir: Path) -> bool:
     except DataError:
         return False
     return all(part.fingerprint == identity for part in manifest.parts)
-
-
-def _open_tracked_run(params: Params, *, workspace: Workspace, identity: str, model: MCLD) -> TrackedRun:
-    runtime = params.runtime
-    tracked = open_run(
-        state_dir=workspace.state_dir,
-        root=workspace.root,
-        tracking_uri=runtime.tracking_uri,
-        experiment=runtime.experiment,
-        identity=identity,
-        name=f"{params.dataset.source}-{params.weights.preset}-{identity[:8]}",
-    )
-    tracked.log_params(params.model_dump(mode="json", exclude={"runtime"}))
-    shards = read_manifest(workspace.stage_dir("shards"))
-    tracked.set_tags(code_tags(workspace.root) | {"mcld.identity": identity, "mcld.shards": fingerprint([p.sha256 for p in shards.parts])})
-    return tracked

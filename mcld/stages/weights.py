@@ -78,7 +78,9 @@ def _source_dir(params: WeightsParams, *, root: Path) -> AbstractContextManager[
     assert params.base_dir is not None  # checked by WeightsParams
     directory = root / params.base_dir
     if not directory.is_dir():
-        raise WeightsError(f"weights.base_dir: {directory} is not a folder; it should hold {', '.join(COMPONENTS)}")
+        raise WeightsError(
+            f"weights.base_dir: {directory} is not a folder; it should hold {', '.join(COMPONENTS)}"
+        )
     return nullcontext(directory)
 
 
@@ -111,7 +113,11 @@ def _is_current(out_dir: Path, *, source: Path, params: WeightsParams) -> bool:
         return False
     recorded = {part.path: part.sha256 for part in manifest.parts}
     wanted = {str(path.relative_to(source)): sha256_of_file(path) for path in _source_files(source)}
-    return recorded == wanted and manifest.settings == _settings(params) and manifest.format_version == FORMAT_VERSION
+    return (
+        recorded == wanted
+        and manifest.settings == _settings(params)
+        and manifest.format_version == FORMAT_VERSION
+    )
 
 
 def _copy(source: Path, *, out_dir: Path, params: WeightsParams) -> None:
@@ -126,7 +132,9 @@ def _copy(source: Path, *, out_dir: Path, params: WeightsParams) -> None:
         settings = _settings(params)
         write_manifest(
             temporary,
-            manifest=Manifest(stage="weights", format_version=FORMAT_VERSION, settings=settings, parts=tuple(parts)),
+            manifest=Manifest(
+                stage="weights", format_version=FORMAT_VERSION, settings=settings, parts=tuple(parts)
+            ),
         )
         passing("weights:manifest_written")
 
@@ -134,7 +142,12 @@ def _copy(source: Path, *, out_dir: Path, params: WeightsParams) -> None:
 def _record(path: Path, *, index: int, name: str) -> PartRecord:
     digest = sha256_of_file(path)
     return PartRecord(
-        index=index, path=name, sha256=digest, num_bytes=path.stat().st_size, num_items=1, fingerprint=fingerprint(digest)
+        index=index,
+        path=name,
+        sha256=digest,
+        num_bytes=path.stat().st_size,
+        num_items=1,
+        fingerprint=fingerprint(digest),
     )
 
 

@@ -31,14 +31,18 @@ class TrainingState:
     optimizers: dict[str, Optimizer]
 
 
-def save_checkpoint(directory: Path, *, step: int, state: TrainingState, fingerprint: str, keep_last: int = 2) -> Checkpoint:
+def save_checkpoint(
+    directory: Path, *, step: int, state: TrainingState, fingerprint: str, keep_last: int = 2
+) -> Checkpoint:
     """Write `step-NNNNNN/` whole or not at all, then drop all but the newest `keep_last`."""
     target = directory / f"step-{step:06d}"
     with atomic_dir(target) as temporary:
         save_file(_tensors_of(state), temporary / STATE_NAME)
         passing("train:checkpoint_state_written")
         digest = sha256_of_file(temporary / STATE_NAME)
-        write_json(temporary / RECORD_NAME, value={"step": step, "sha256": digest, "fingerprint": fingerprint})
+        write_json(
+            temporary / RECORD_NAME, value={"step": step, "sha256": digest, "fingerprint": fingerprint}
+        )
     passing("train:checkpoint_written")
     for old in _checkpoint_dirs(directory)[:-keep_last]:
         shutil.rmtree(old)
@@ -60,7 +64,9 @@ def load_checkpoint(checkpoint: Checkpoint, *, state: TrainingState) -> None:
     tensors = load_file(checkpoint.path / STATE_NAME)
     for name, module in state.modules.items():
         prefix = f"module.{name}."
-        module.load_state_dict({key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)})
+        module.load_state_dict(
+            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        )
     for name, optimizer in state.optimizers.items():
         _load_optimizer(optimizer, prefix=f"optimizer.{name}.", tensors=tensors)
 
@@ -74,7 +80,9 @@ def _verified(path: Path, *, fingerprint: str) -> Checkpoint:
     if not isinstance(record, dict) or record.get("fingerprint") != fingerprint:
         raise CheckpointError(f"{path}: belongs to a run with other parameters or data; it is not used")
     if not (path / STATE_NAME).is_file() or sha256_of_file(path / STATE_NAME) != record["sha256"]:
-        raise CheckpointError(f"{path}: is damaged (its bytes do not match its record); an older checkpoint is used")
+        raise CheckpointError(
+            f"{path}: is damaged (its bytes do not match its record); an older checkpoint is used"
+        )
     return Checkpoint(step=int(record["step"]), path=path, sha256=str(record["sha256"]))
 
 
@@ -87,7 +95,9 @@ def _tensors_of(state: TrainingState) -> dict[str, Tensor]:
     for name, optimizer in state.optimizers.items():
         for index, fields in optimizer.state_dict()["state"].items():
             for field, value in fields.items():
-                tensors[f"optimizer.{name}.{index}.{field}"] = torch.as_tensor(value).detach().contiguous().clone()
+                tensors[f"optimizer.{name}.{index}.{field}"] = (
+                    torch.as_tensor(value).detach().contiguous().clone()
+                )
     return tensors
 
 

@@ -69,7 +69,12 @@ Listener = Callable[[TrainingProgress], None]
 
 
 def train_model(
-    model: MCLD, *, batches: BatchSource, settings: TrainingSettings, on_checkpoint: Listener, on_sample: Listener
+    model: MCLD,
+    *,
+    batches: BatchSource,
+    settings: TrainingSettings,
+    on_checkpoint: Listener,
+    on_sample: Listener,
 ) -> TrainingProgress:
     """Train for `settings.train.steps` steps, resuming from the newest valid checkpoint of the same run.
 
@@ -81,16 +86,22 @@ def train_model(
     history = LossHistory(params.steps)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=params.learning_rate, weight_decay=params.weight_decay)
-    state = TrainingState(modules={"model": model, "average": average, "history": history}, optimizers={"adamw": optimizer})
+    state = TrainingState(
+        modules={"model": model, "average": average, "history": history}, optimizers={"adamw": optimizer}
+    )
     first = _resume(state, settings=settings)
     source = _batches_from(batches, step=first)
     for step in track(range(first, params.steps), description="training", total=params.steps - first):
-        loss = _train_step(model, batch=next(source), optimizer=optimizer, trained=trained, settings=settings, step=step)
+        loss = _train_step(
+            model, batch=next(source), optimizer=optimizer, trained=trained, settings=settings, step=step
+        )
         history.loss[step] = loss
         average.update(model, step=step)
         passing("train:step")
         done = step + 1
-        progress = TrainingProgress(step=done, average=_averaged(average), losses=history.loss[:done].tolist())
+        progress = TrainingProgress(
+            step=done, average=_averaged(average), losses=history.loss[:done].tolist()
+        )
         if done % params.sample_every_steps == 0 or done == params.steps:
             on_sample(progress)
         if done % params.checkpoint_every_steps == 0 or done == params.steps:

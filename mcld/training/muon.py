@@ -38,11 +38,15 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    _update(parameter, state=self.state[parameter], lr=group["lr"], momentum=group["momentum"])
+                    _update(
+                        parameter, state=self.state[parameter], lr=group["lr"], momentum=group["momentum"]
+                    )
         return loss
 
 
-def split_parameters(module: nn.Module, *, ends: tuple[str, ...]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def split_parameters(
+    module: nn.Module, *, ends: tuple[str, ...]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Trainable kernels and matrices for Muon, and the rest: vectors, and the layers named in `ends` (input, output)."""
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []

@@ -40,7 +40,9 @@ class StepDraws:
     drop_image: Tensor  # (B,) bool: the image embedding alone is zero
 
 
-def draw_step(batch: Batch, *, train: TrainParams, diffusion: DiffusionParams, num_timesteps: int) -> StepDraws:
+def draw_step(
+    batch: Batch, *, train: TrainParams, diffusion: DiffusionParams, num_timesteps: int
+) -> StepDraws:
     """Draw a step's randomness from (seed, epoch, batch index): the same whatever was run before."""
     generator = torch.Generator().manual_seed(step_seed(train.seed, epoch=batch.epoch, index=batch.index))
     size = len(batch.pairs)
@@ -80,7 +82,9 @@ def training_loss(
     predicted = model(
         add_noise(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar),
         timestep_B=draws.timestep,
-        conditions=conditions_of(batch, draws=draws, scaling_factor=scaling_factor, image_noise=train.image_noise),
+        conditions=conditions_of(
+            batch, draws=draws, scaling_factor=scaling_factor, image_noise=train.image_noise
+        ),
         drop_appearance_B=draws.drop_appearance,
         drop_image_B=draws.drop_image,
     )
@@ -89,7 +93,8 @@ def training_loss(
         predicted,
         target_v_BCHW=v_target(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar),
         signal_to_noise_B=signal_to_noise(alpha_bar),
-        face_B1HW=diffusion.face_loss_weight * face_cells(batch.target_iuv, latent_hw=(height, width)).float(),
+        face_B1HW=diffusion.face_loss_weight
+        * face_cells(batch.target_iuv, latent_hw=(height, width)).float(),
         min_snr_gamma=diffusion.snr_gamma,
         normalised=diffusion.normalise_face_mask,
     )
@@ -101,7 +106,9 @@ def conditions_of(batch: Batch, *, draws: StepDraws, scaling_factor: float, imag
     spread = batch.image_embedding.std(dim=0, unbiased=False, keepdim=True)
     return Conditions(
         target_iuv=batch.target_iuv,
-        texture_latent=sample_moments(batch.texture_moments, noise=draws.texture_noise, scaling_factor=scaling_factor),
+        texture_latent=sample_moments(
+            batch.texture_moments, noise=draws.texture_noise, scaling_factor=scaling_factor
+        ),
         image_embedding=batch.image_embedding + image_noise * spread * draws.image_noise,
         texture_embedding=batch.texture_embedding,
         face_embedding=batch.face_embedding,

@@ -161,6 +161,7 @@ def test_npy_round_trip_is_exact(array: np.ndarray) -> None:
     assert decoded.tobytes() == np.ascontiguousarray(array).tobytes()
 
 
+@pytest.mark.filterwarnings("ignore:invalid")  # NumPy parses headers as Python literals
 @given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 255))
 def test_fuzzed_npy_decodes_or_is_a_data_error(noise: bytes, position: int, value: int) -> None:
     whole = bytearray(encode_npy(np.arange(6, dtype=np.float32)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mcld.config import DatasetParams, EvaluateParams, Params, ReportParams, TextureParams
+from mcld.config import DatasetParams, GenerateParams, Params, ReportParams, TextureParams
 from mcld.data.codec import decode_image, encode_png
 from mcld.data.columns import Column
 from mcld.data.index import DatasetIndex, read_index
@@ -27,7 +27,7 @@ NUM_PAIRS = 6
 PARAMS = Params(
     dataset=DatasetParams(num_outfits=6, num_test_outfits=3, height_px=HEIGHT_PX, width_px=WIDTH_PX),
     texture=TextureParams(part_size_px=32, fill_margin_px=4),
-    evaluate=EvaluateParams(height_px=HEIGHT_PX, width_px=WIDTH_PX),
+    generate=GenerateParams(height_px=HEIGHT_PX, width_px=WIDTH_PX),
     report=ReportParams(num_rows=4),
 )
 
@@ -72,7 +72,7 @@ def _image(key: str, *, index: DatasetIndex, workspace: Workspace, params: Param
     record = next(image for image in index.images if image.key == key)
     path = images_dir(params.dataset, workspace=workspace) / record.path
     image = decode_image(path.read_bytes())
-    return resize(image, height_px=params.evaluate.height_px, width_px=params.evaluate.width_px)
+    return resize(image, height_px=params.generate.height_px, width_px=params.generate.width_px)
 
 
 def _write_train(workspace: Workspace) -> None:

@@ -49,7 +49,7 @@ def outputs(workspace: Workspace) -> dict[str, bytes]:
 
 
 def requiring(*names: str) -> Params:
-    section = EvaluateParams(height_px=HEIGHT_PX, width_px=WIDTH_PX, require=names)
+    section = EvaluateParams(require=names)
     return PARAMS.model_copy(update={"evaluate": section})
 
 

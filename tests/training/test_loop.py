@@ -44,7 +44,8 @@ class FixedBatches:
             pairs=(Pair(source="a/1_front", target="a/2_side", split="train"),) * 2,
             epoch=epoch,
             index=index,
-            target_moments=torch.cat([torch.full((2, 4, 4, 2), 2.0), torch.full((2, 4, 4, 2), -10.0)], dim=1) * self.scale,
+            target_moments=torch.cat([torch.full((2, 4, 4, 2), 2.0), torch.full((2, 4, 4, 2), -10.0)], dim=1)
+            * self.scale,
             target_iuv=iuv,
             texture_moments=torch.randn(2, 8, 4, 4, generator=generator),
             image_embedding=torch.randn(2, 8, generator=generator),
@@ -110,7 +111,9 @@ def _killed_at(directory: Path, *, step: int) -> None:
             raise _StopHereError
 
     with pytest.raises(_StopHereError):
-        train_model(MCLD(CONFIG), batches=FixedBatches(), settings=settings, on_checkpoint=stop, on_sample=stop)
+        train_model(
+            MCLD(CONFIG), batches=FixedBatches(), settings=settings, on_checkpoint=stop, on_sample=stop
+        )
 
 
 @pytest.mark.parametrize("step", [2, 3, 4])

@@ -23,7 +23,6 @@ from mcld.training.schedules import warmup_cosine
 from mcld.training.tiny_base.corpus import Corpus
 from mcld.training.tiny_base.optimisation import apply_gradients, make_optimizers
 
-
 # Brightness, red against blue, green against magenta; the two hues are drawn out to about the spread of brightness.
 OPPONENT_COLOURS = ((0.577, 0.577, 0.577), (1.5, 0.0, -1.5), (-0.9, 1.8, -0.9))
 logger = logging.getLogger(__name__)
@@ -92,8 +91,12 @@ def train_autoencoder(
     if checkpoint:
         load_checkpoint(checkpoint, state=state)
     first = checkpoint.step if checkpoint else 0
-    for step in track(range(first, settings.num_steps), description="training the VAE", total=settings.num_steps - first):
-        loss = _train_step(vae, optimizers=optimizers, corpus=corpus, views=views, settings=settings, step=step)
+    for step in track(
+        range(first, settings.num_steps), description="training the VAE", total=settings.num_steps - first
+    ):
+        loss = _train_step(
+            vae, optimizers=optimizers, corpus=corpus, views=views, settings=settings, step=step
+        )
         average.update(vae, step=step)
         if (step + 1) % settings.checkpoint_every_steps == 0 or step + 1 == settings.num_steps:
             save_checkpoint(work_dir, step=step + 1, state=state, fingerprint=identity)
@@ -116,12 +119,16 @@ def _train_step(
     generator = np.random.default_rng((settings.seed, step))
     pixels, weight = draw_batch(corpus, views=views, settings=settings, step=step, generator=generator)
     noise_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
-    factor = warmup_cosine(step, num_steps=settings.num_steps, warmup_steps=settings.warmup_steps, final_fraction=0.02)
+    factor = warmup_cosine(
+        step, num_steps=settings.num_steps, warmup_steps=settings.warmup_steps, final_fraction=0.02
+    )
     # bfloat16 halves the time on processors with matrix units and costs this loss nothing measurable.
     with torch.autocast("cpu", dtype=torch.bfloat16):
         posterior = vae.encode(pixels).latent_dist
         restored = vae.decode(posterior.sample(noise_generator)).sample
-    loss = autoencoder_loss(restored.float(), pixels=pixels, weight=weight) + settings.kl_weight * _kl(posterior)
+    loss = autoencoder_loss(restored.float(), pixels=pixels, weight=weight) + settings.kl_weight * _kl(
+        posterior
+    )
     apply_gradients(vae, loss=loss, optimizers=optimizers, factor=factor)
     return float(loss.detach())
 
@@ -145,7 +152,12 @@ def _kl(posterior: object) -> Tensor:
 
 
 def draw_batch(
-    corpus: Corpus, *, views: np.ndarray, settings: AutoencoderSettings, step: int, generator: np.random.Generator
+    corpus: Corpus,
+    *,
+    views: np.ndarray,
+    settings: AutoencoderSettings,
+    step: int,
+    generator: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Pixels (B, 3, H, W) in [-1, 1] and weights (B, 1, H, W): images or textures, crops or whole frames."""
     whole = step >= settings.full_frame_from * settings.num_steps
@@ -178,7 +190,9 @@ def _crop(
         columns = image_weight[row]
         column = generator.choice(width, p=columns / columns.sum())
         windows.append((_window_start(row, crop_px, height), _window_start(column, crop_px, width)))
-    crop = [np.s_[index, top : top + crop_px, left : left + crop_px] for index, (top, left) in enumerate(windows)]
+    crop = [
+        np.s_[index, top : top + crop_px, left : left + crop_px] for index, (top, left) in enumerate(windows)
+    ]
     return np.stack([pixels[window] for window in crop]), np.stack([weight[window] for window in crop])
 
 
@@ -196,7 +210,9 @@ def person_psnr(vae: AutoencoderKL, *, corpus: Corpus, views: np.ndarray, batch_
     values = []
     for start in range(0, len(views), batch_size):
         chosen = views[start : start + batch_size]
-        pixels = _channels_first(np.stack([corpus.images[view] for view in chosen]).astype(np.float32) / 127.5 - 1.0)
+        pixels = _channels_first(
+            np.stack([corpus.images[view] for view in chosen]).astype(np.float32) / 127.5 - 1.0
+        )
         person = _channels_first(np.stack([corpus.iuvs[view][..., :1] for view in chosen]) > 0)
         restored = vae.decode(vae.encode(pixels).latent_dist.mean).sample.clamp(-1.0, 1.0)
         squared = ((restored - pixels) / 2.0).square() * person
@@ -206,7 +222,9 @@ def person_psnr(vae: AutoencoderKL, *, corpus: Corpus, views: np.ndarray, batch_
 
 
 @torch.no_grad()
-def latent_scaling_factor(vae: AutoencoderKL, *, corpus: Corpus, views: np.ndarray, num_views: int = 256) -> float:
+def latent_scaling_factor(
+    vae: AutoencoderKL, *, corpus: Corpus, views: np.ndarray, num_views: int = 256
+) -> float:
     """One over the standard deviation of latents of images and textures, so that the UNet sees unit variance."""
     chosen = views[:: max(1, len(views) // num_views)]
     means = []

@@ -103,12 +103,21 @@ def _render_outfit(task: tuple[CorpusSettings, int]) -> _Views:
     views = _Views.empty()
     persons = [view for view in mannequin.views if view != FLAT_VIEW]
     for view in persons[: settings.views_per_outfit]:
-        rendered = render_view(mannequin, view=view, height_px=settings.render_height_px, width_px=settings.render_width_px)
-        atlas = unwrap(
-            rendered.image, iuv=rendered.iuv, part_size_px=settings.part_size_px, fill_margin_px=settings.fill_margin_px
+        rendered = render_view(
+            mannequin, view=view, height_px=settings.render_height_px, width_px=settings.render_width_px
         )
-        views.images.append(resize_image(rendered.image, height_px=settings.height_px, width_px=settings.width_px))
-        views.iuvs.append(resize_labels(rendered.iuv, height_px=settings.height_px, width_px=settings.width_px))
+        atlas = unwrap(
+            rendered.image,
+            iuv=rendered.iuv,
+            part_size_px=settings.part_size_px,
+            fill_margin_px=settings.fill_margin_px,
+        )
+        views.images.append(
+            resize_image(rendered.image, height_px=settings.height_px, width_px=settings.width_px)
+        )
+        views.iuvs.append(
+            resize_labels(rendered.iuv, height_px=settings.height_px, width_px=settings.width_px)
+        )
         views.textures.append(
             resize_image(atlas, height_px=settings.texture_height_px, width_px=settings.texture_width_px)
         )

@@ -70,24 +70,38 @@ def default_settings(*, num_outfits: int, vae_steps: int, unet_steps: int) -> Ti
     )
 
 
-def make_tiny(out_dir: Path, *, work_dir: Path, settings: TinyBaseSettings, num_workers: int) -> dict[str, object]:
+def make_tiny(
+    out_dir: Path, *, work_dir: Path, settings: TinyBaseSettings, num_workers: int
+) -> dict[str, object]:
     """Train what is not trained yet and write `out_dir` whole. Returns the card."""
     started = time.monotonic()
     corpus = ensure_corpus(work_dir / "corpus", settings=settings.corpus, num_workers=num_workers)
     train_views, held_out_views = split_views(corpus, num_outfits=settings.corpus.num_outfits)
-    vae = train_autoencoder(corpus, views=train_views, settings=settings.autoencoder, work_dir=work_dir / "vae")
+    vae = train_autoencoder(
+        corpus, views=train_views, settings=settings.autoencoder, work_dir=work_dir / "vae"
+    )
     psnr = person_psnr(vae, corpus=corpus, views=held_out_views)
-    encoder = build_image_encoder(seed=settings.encoder_seed, projection_dim=settings.unet.cross_attention_dim)
+    encoder = build_image_encoder(
+        seed=settings.encoder_seed, projection_dim=settings.unet.cross_attention_dim
+    )
     encoded = encode_corpus(corpus, views=train_views, vae=vae, encoder=encoder)
     scaling_factor = float(vae.config.scaling_factor)
     posed = train_unet(
-        corpus, encoded=encoded, scaling_factor=scaling_factor, settings=settings.unet, work_dir=work_dir / "unet"
+        corpus,
+        encoded=encoded,
+        scaling_factor=scaling_factor,
+        settings=settings.unet,
+        work_dir=work_dir / "unet",
     )
     with atomic_dir(out_dir) as temporary:
         for name, model in (("vae", vae), ("unet", posed.stock_unet()), ("image_encoder", encoder)):
             model.half().save_pretrained(temporary / name)
-        _save_pose_embedding(posed.pose_embedding, directory=temporary / "pose_embedding", settings=settings.unet)
-        card = _card(temporary, settings=settings, psnr=psnr, num_views=len(train_views), held_out=len(held_out_views))
+        _save_pose_embedding(
+            posed.pose_embedding, directory=temporary / "pose_embedding", settings=settings.unet
+        )
+        card = _card(
+            temporary, settings=settings, psnr=psnr, num_views=len(train_views), held_out=len(held_out_views)
+        )
         card["seconds_of_this_call"] = round(time.monotonic() - started)
         write_json(temporary / CARD_NAME, value=card)
     return card
@@ -103,16 +117,25 @@ def split_views(corpus: Corpus, *, num_outfits: int) -> tuple[np.ndarray, np.nda
 def _save_pose_embedding(embedding: PoseGuider, *, directory: Path, settings: UNetSettings) -> None:
     """ControlNet's `controlnet_cond_embedding` names, without the last convolution, which MCLD starts from zero."""
     directory.mkdir()
-    state = {name: value.half().contiguous() for name, value in embedding.state_dict().items() if "conv_out" not in name}
+    state = {
+        name: value.half().contiguous()
+        for name, value in embedding.state_dict().items()
+        if "conv_out" not in name
+    }
     save_file(state, directory / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
-    config = {"_class_name": "ControlNetConditioningEmbedding", "block_out_channels": list(settings.pose_channels)}
+    config = {
+        "_class_name": "ControlNetConditioningEmbedding",
+        "block_out_channels": list(settings.pose_channels),
+    }
     write_json(directory / "config.json", value=config)
 
 
 def _card(
     directory: Path, *, settings: TinyBaseSettings, psnr: float, num_views: int, held_out: int
 ) -> dict[str, object]:
-    files = {str(path.relative_to(directory)): path for path in sorted(directory.rglob("*")) if path.is_file()}
+    files = {
+        str(path.relative_to(directory)): path for path in sorted(directory.rglob("*")) if path.is_file()
+    }
     return {
         "name": "mcld tiny base",
         "what": "VAE, UNet and pose embedding trained on rendered mannequins; image encoder seeded, untrained",

@@ -16,14 +16,19 @@ def make_optimizers(
 ) -> dict[str, Optimizer]:
     """Muon over kernels and matrices, AdamW over vectors and the layers named in `ends`."""
     matrices, rest = split_parameters(module, ends=ends)
-    muon, adamw = Muon(matrices, lr=kernel_learning_rate), torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.99))
+    muon, adamw = (
+        Muon(matrices, lr=kernel_learning_rate),
+        torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.99)),
+    )
     for optimizer in (muon, adamw):
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
     return {"muon": muon, "adamw": adamw}
 
 
-def apply_gradients(module: nn.Module, *, loss: Tensor, optimizers: dict[str, Optimizer], factor: float) -> None:
+def apply_gradients(
+    module: nn.Module, *, loss: Tensor, optimizers: dict[str, Optimizer], factor: float
+) -> None:
     """One step of all optimisers at `factor` of their peak learning rates."""
     module.zero_grad(set_to_none=True)
     loss.backward()

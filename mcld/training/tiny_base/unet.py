@@ -79,12 +79,20 @@ class PosedUNet(nn.Module):
         self.pose_embedding = PoseGuider(config)
 
     def forward(
-        self, noisy_BChw: Tensor, *, timestep_B: Tensor, image_B1D: Tensor, iuv_B3HW: Tensor, pose_kept_B: Tensor
+        self,
+        noisy_BChw: Tensor,
+        *,
+        timestep_B: Tensor,
+        image_B1D: Tensor,
+        iuv_B3HW: Tensor,
+        pose_kept_B: Tensor,
     ) -> Tensor:
         """v (B, C, h, w); rows where `pose_kept_B` is 0 see no pose."""
         pose = self.pose_embedding(iuv_B3HW) * pose_kept_B[:, None, None, None]
         focal = FocalConditions(down_BTD=image_B1D, mid_BTD=image_B1D, up_BTD=image_B1D, face_BFD=None)
-        v: Tensor = self.denoiser(noisy_BChw, timestep_B=timestep_B, pose_feature_BPHW=pose, focal=focal, reference=None)
+        v: Tensor = self.denoiser(
+            noisy_BChw, timestep_B=timestep_B, pose_feature_BPHW=pose, focal=focal, reference=None
+        )
         return v
 
     def stock_unet(self) -> UNet2DConditionModel:
@@ -151,28 +159,44 @@ def train_unet(
         learning_rate=settings.learning_rate,
     )
     state = TrainingState(modules={"unet": model, "average": average}, optimizers=optimizers)
-    identity = fingerprint({"settings": settings.as_dict(), "num_views": len(encoded.views), "scale": scaling_factor})
+    identity = fingerprint(
+        {"settings": settings.as_dict(), "num_views": len(encoded.views), "scale": scaling_factor}
+    )
     checkpoint = newest_checkpoint(work_dir, fingerprint=identity)
     if checkpoint:
         load_checkpoint(checkpoint, state=state)
     first = checkpoint.step if checkpoint else 0
     losses: list[float] = []
-    for step in track(range(first, settings.num_steps), description="training the UNet", total=settings.num_steps - first):
-        factor = warmup_cosine(step, num_steps=settings.num_steps, warmup_steps=settings.warmup_steps, final_fraction=0.02)
-        loss = _loss(model, corpus=corpus, encoded=encoded, scaling_factor=scaling_factor, settings=settings, step=step)
+    for step in track(
+        range(first, settings.num_steps), description="training the UNet", total=settings.num_steps - first
+    ):
+        factor = warmup_cosine(
+            step, num_steps=settings.num_steps, warmup_steps=settings.warmup_steps, final_fraction=0.02
+        )
+        loss = _loss(
+            model, corpus=corpus, encoded=encoded, scaling_factor=scaling_factor, settings=settings, step=step
+        )
         apply_gradients(model, loss=loss, optimizers=optimizers, factor=factor)
         average.update(model, step=step)
         losses.append(float(loss.detach()))
         if (step + 1) % settings.checkpoint_every_steps == 0 or step + 1 == settings.num_steps:
             save_checkpoint(work_dir, step=step + 1, state=state, fingerprint=identity)
-            logger.info("UNet step %d: mean loss %.4f over the last 500", step + 1, float(np.mean(losses[-500:])))
+            logger.info(
+                "UNet step %d: mean loss %.4f over the last 500", step + 1, float(np.mean(losses[-500:]))
+            )
     trained_model = average.average
     assert isinstance(trained_model, PosedUNet)
     return trained_model
 
 
 def _loss(
-    model: PosedUNet, *, corpus: Corpus, encoded: EncodedCorpus, scaling_factor: float, settings: UNetSettings, step: int
+    model: PosedUNet,
+    *,
+    corpus: Corpus,
+    encoded: EncodedCorpus,
+    scaling_factor: float,
+    settings: UNetSettings,
+    step: int,
 ) -> Tensor:
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     size = settings.batch_size
@@ -180,7 +204,9 @@ def _loss(
     moments = encoded.moments[chosen]
     drawn = torch.randn(moments.chunk(2, dim=1)[0].shape, generator=generator)
     latent = sample_moments(moments, noise=drawn, scaling_factor=scaling_factor)
-    iuv = torch.from_numpy(np.stack([corpus.iuvs[view] for view in encoded.views[chosen.numpy()]])).permute(0, 3, 1, 2)
+    iuv = torch.from_numpy(np.stack([corpus.iuvs[view] for view in encoded.views[chosen.numpy()]])).permute(
+        0, 3, 1, 2
+    )
     image_kept = torch.rand(size, generator=generator) >= settings.image_dropout
     pose_kept = torch.rand(size, generator=generator) >= settings.pose_dropout
     alpha_bar_T = signal_levels(NoiseSchedule())

@@ -1,0 +1,67 @@
+"""Tell MLflow what stages found. One run a trained model; repeating a command finds the same run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mcld.config import Params
+from mcld.data.manifest import read_manifest
+from mcld.storage import fingerprint, read_json
+from mcld.tracking import TrackedRun, code_tags, open_run
+from mcld.workspace import Workspace
+
+LOGGED_SECTIONS = {"dataset", "weights", "latents", "model", "diffusion", "train"}
+
+
+def run_of_model(params: Params, *, workspace: Workspace, identity: str) -> TrackedRun:
+    """The MLflow run of the model that `identity` (of the train stage) names, with params and tags set."""
+    runtime = params.runtime
+    tracked = open_run(
+        state_dir=workspace.state_dir,
+        root=workspace.root,
+        tracking_uri=runtime.tracking_uri,
+        experiment=runtime.experiment,
+        identity=identity,
+        name=f"{params.dataset.source}-{params.weights.preset}-{identity[:8]}",
+    )
+    if not tracked.is_new:
+        return tracked
+    tracked.log_params(params.model_dump(mode="json", include=LOGGED_SECTIONS))
+    shards = read_manifest(workspace.stage_dir("shards"))
+    data = {"mcld.identity": identity, "mcld.shards": fingerprint([part.sha256 for part in shards.parts])}
+    tracked.set_tags(code_tags(workspace.root) | data)
+    return tracked
+
+
+def identity_of_model(workspace: Workspace) -> str:
+    """The identity under which the train stage finished its model."""
+    manifest = read_manifest(workspace.stage_dir("train"))
+    return manifest.parts[0].fingerprint
+
+
+def remember(stage: str, params: Params, *, workspace: Workspace) -> None:
+    """After a stage: log what it wrote for DVC to the run of the model that it speaks of. Most stages have nothing."""
+    if stage == "evaluate":
+        _remember_evaluation(
+            params, workspace=workspace, metrics_path=workspace.metrics_dir / "evaluate.json"
+        )
+    elif stage == "report":
+        _remember_report(params, workspace=workspace, report_dir=workspace.stage_dir("report"))
+
+
+def _remember_evaluation(params: Params, *, workspace: Workspace, metrics_path: Path) -> None:
+    tracked = run_of_model(params, workspace=workspace, identity=identity_of_model(workspace))
+    metrics = read_json(metrics_path)
+    assert isinstance(metrics, dict)
+    numbers = {
+        f"test.{name}": float(value) for name, value in metrics.items() if isinstance(value, int | float)
+    }
+    tracked.log_metrics(numbers, step=params.train.steps)
+    tracked.log_file(metrics_path, artifact_path="evaluation")
+
+
+def _remember_report(params: Params, *, workspace: Workspace, report_dir: Path) -> None:
+    tracked = run_of_model(params, workspace=workspace, identity=identity_of_model(workspace))
+    tracked.log_folder(report_dir, artifact_path="report")
+    for picture in sorted(report_dir.glob("*.png")):
+        tracked.log_image(picture, key=picture.stem, step=params.train.steps)

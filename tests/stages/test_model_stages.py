@@ -1,0 +1,86 @@
+"""The stages that hold models: killed anywhere they end in the same bytes, and they leave what they promise."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from mcld.tracking import default_uri
+from mcld.workspace import Workspace
+
+REPOSITORY_DIR = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    workspace: Workspace
+    num_kills: dict[str, int]
+    differences: list[str]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """All model stages on tiny untrained weights, killed at seventeen points and repeated."""
+    folder = tmp_path_factory.mktemp("sweep")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.stages.model_kill_sweep", str(folder)],
+        cwd=REPOSITORY_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Sweep(
+        workspace=Workspace(root=folder), num_kills=found["num_kills"], differences=found["differences"]
+    )
+
+
+def test_a_killed_stage_run_again_ends_in_the_bytes_of_an_undisturbed_run(sweep: Sweep) -> None:
+    assert sweep.num_kills == {"weights": 3, "latents": 3, "shards": 0, "train": 8, "generate": 3}
+    assert sweep.differences == []
+
+
+def test_training_leaves_model_curve_and_sample_grids(sweep: Sweep) -> None:
+    out_dir = sweep.workspace.stage_dir("train")
+    assert (out_dir / "model" / "denoising_unet" / "diffusion_pytorch_model.safetensors").is_file()
+    assert sorted(path.name for path in (out_dir / "samples").iterdir()) == [
+        "step-000002.png",
+        "step-000004.png",
+    ]
+    with (sweep.workspace.metrics_dir / "loss.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row["loss"]) > 0 for row in rows)
+
+
+def test_mlflow_remembers_one_run_with_losses_params_and_images(sweep: Sweep) -> None:
+    client = MlflowClient(tracking_uri=default_uri(sweep.workspace.root))
+    [record] = (sweep.workspace.state_dir / "runs").iterdir()
+    run_id = json.loads(record.read_text())["run_id"]
+    history = client.get_metric_history(run_id, "train.loss")
+    assert sorted({point.step for point in history}) == [1, 2, 3, 4]
+    run = client.get_run(run_id)
+    assert run.data.params["train.steps"] == "4"
+    assert run.data.tags["mcld.identity"] == record.stem
+    assert client.list_artifacts(run_id, "model")
+    assert client.list_artifacts(run_id, "images")
+
+
+def test_every_pair_has_its_four_images_at_the_size_asked_for(sweep: Sweep) -> None:
+    out_dir = sweep.workspace.stage_dir("generate")
+    pairs = json.loads((out_dir / "pairs.json").read_text())
+    assert len(pairs) == 5
+    for pair in pairs:
+        for row in ("generated", "wrong_source", "wrong_pose", "vae_reconstruction"):
+            with Image.open(out_dir / row / f"{pair['id']}.png") as image:
+                assert (image.mode, image.size) == ("RGB", (48, 64))
