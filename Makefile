@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH := 2.13.0 # the release that the lock is tested with; the package itself allows newer ones
 UI_PORT ?= 5000
+# Tests of one file share their set-up, so a file stays on one worker; workers are the parallelism, not threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 # Nothing we start reports on its user, and programs of .venv (dvc, mcld) are found by name.
 export DVC_NO_ANALYTICS := 1
@@ -46,7 +48,7 @@ flow: $(INSTALLED) ## the same pipeline, run by Prefect
 	$(BIN)/python -m flows.pipeline
 
 test: $(INSTALLED) ## all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 format: $(INSTALLED) ## rewrite the code in the house format
 	$(BIN)/ruff check --fix --select I .
@@ -57,7 +59,7 @@ check: $(INSTALLED) ## format, lint, types, import layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 ui: $(INSTALLED) ## MLflow's page on what this workspace logged (loopback only)
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(UI_PORT) --backend-store-uri sqlite:///mlflow.db

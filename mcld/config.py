@@ -1,6 +1,7 @@
 """Params: one frozen section per stage, checked before any work. The sole reader of params.yaml.
 
-A section names everything that shapes its stage's output and nothing else; what only shapes speed is in `runtime`.
+A section names everything that shapes its stage's output and nothing else; what only shapes speed is in
+`runtime`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Section(BaseModel):
 
 
 class DatasetParams(Section):
-    """Which images there are. `mannequins` renders the embedded people; `deepfashion` reads a user's In-shop copy."""
+    """Which images there are: `mannequins`, rendered here, or `deepfashion`, a user's In-shop copy."""
 
     source: Literal["mannequins", "deepfashion"] = "mannequins"
     root_dir: str | None = None  # deepfashion: folder that holds img_highres/ and the lists
@@ -56,28 +57,36 @@ class DatasetParams(Section):
             )
         if self.source == "mannequins" and self.pairs == "csv":
             raise ValueError(
-                "dataset.pairs: 'csv' needs the published lists of source 'deepfashion'; use 'all-views' for mannequins"
+                "dataset.pairs: 'csv' needs the published lists of source 'deepfashion'; "
+                "use 'all-views' for mannequins"
             )
         if self.source == "mannequins" and self.num_test_outfits >= self.num_outfits:
             raise ValueError(
-                f"dataset.num_test_outfits: {self.num_test_outfits} leaves no outfit to train on; keep it below dataset.num_outfits = {self.num_outfits}"
+                f"dataset.num_test_outfits: {self.num_test_outfits} leaves no outfit to train on; "
+                f"keep it below dataset.num_outfits = {self.num_outfits}"
             )
         return self
 
 
 class WeightsParams(Section):
-    """Which base weights MCLD starts from. `tiny` ships with the package; `sd15` are the user's own folders."""
+    """Which base weights MCLD starts from.
 
-    preset: Literal["tiny", "sd15"] = "tiny"
-    base_dir: str | None = (
-        None  # sd15: folder with unet/ vae/ image_encoder/ pose_embedding/ in diffusers layout
-    )
+    `tiny` ships with the package; `untrained` is the same VAE and image encoder with a larger UNet that has seen
+    nothing; `sd15` is a folder of the user's.
+    """
+
+    preset: Literal["tiny", "untrained", "sd15"] = "tiny"
+    base_dir: str | None = None  # sd15: folder with unet/ vae/ image_encoder/ pose_embedding/ in diffusers layout
+    untrained_channels: Annotated[tuple[int, ...], Field(min_length=2, max_length=4)] = (96, 160, 256)
+    untrained_heads: Positive = 8
+    seed: NonNegative = 0  # untrained
 
     @model_validator(mode="after")
     def _folder_is_named(self) -> WeightsParams:
         if self.preset == "sd15" and not self.base_dir:
             raise ValueError(
-                "weights.base_dir: needed by preset 'sd15'; name the folder with unet/, vae/, image_encoder/ and pose_embedding/"
+                "weights.base_dir: needed by preset 'sd15'; "
+                "name the folder with unet/, vae/, image_encoder/ and pose_embedding/"
             )
         return self
 
@@ -92,7 +101,7 @@ class DenseposeParams(Section):
 
 
 class FaceParams(Section):
-    """Image to identity embedding. `precomputed` reads vectors in the format of the authors' published conditions."""
+    """Image to identity embedding. `precomputed` reads vectors as in the authors' published conditions."""
 
     recogniser: Literal["precomputed"] = "precomputed"
     precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_face/
@@ -176,7 +185,7 @@ class TrainParams(Section):
 
 
 class GenerateParams(Section):
-    """Sampling of the test pairs. Each pair's noise comes from (seed, pair) alone, whatever the batch size."""
+    """Sampling of the test pairs. A pair's noise comes from (seed, pair) alone, whatever the batch size."""
 
     seed: NonNegative = 0
     num_pairs: NonNegative = 48  # 0: every test pair
@@ -202,9 +211,10 @@ class ReportParams(Section):
 
 
 class RuntimeParams(Section):
-    """Speed only: no value here may change a byte of any output."""
+    """Speed and place only: nothing here is a dependency of any stage."""
 
     num_workers: NonNegative = 0  # 0: one per core
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU rounds differently, as another CPU does
     tracking_uri: str | None = None  # default: a file in the workspace
     experiment: str = "mcld"
 
@@ -245,7 +255,8 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
         raw = YAML(typ="safe").load(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path}: not found; run the command in the project's folder, or `mcld profile use mannequins-tiny`"
+            f"{path}: not found; run the command in the project's folder, "
+            "or `mcld profile use mannequins-tiny`"
         ) from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
@@ -257,7 +268,7 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
 
 
 def parse_params(raw: dict[str, object], *, place: str) -> Params:
-    """Check plain data against `Params`; `place` is what error messages call its origin. Raises ConfigError."""
+    """Check plain data against `Params`; `place` names its origin in errors. Raises ConfigError."""
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
@@ -281,7 +292,8 @@ def _suggestion(location: tuple[int | str, ...]) -> str:
     section: type[BaseModel] = Params
     for part in location[:-1]:
         annotation = section.model_fields[str(part)].annotation
-        assert annotation is not None
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
         section = annotation
     known = list(section.model_fields)
     close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)

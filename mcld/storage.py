@@ -55,7 +55,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or fix permissions, then repeat the command"
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free some space or fix permissions, then repeat the command"
         ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -86,7 +87,7 @@ def read_json(path: Path) -> object:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary sibling folder; on success it replaces `path` whole, on failure it is removed."""
+    """Yield an empty temporary sibling folder; success moves it to `path` whole, failure removes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -103,7 +104,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def replace_dir(source: Path, *, target: Path) -> None:
-    """Move `source` to `target`. An existing `target` is first moved aside, so it is never half old, half new."""
+    """Move `source` to `target`, never half old, half new: an existing `target` is first moved aside."""
     aside = target.with_name(f".{target.name}.old")
     shutil.rmtree(aside, ignore_errors=True)
     if target.exists():
@@ -114,7 +115,7 @@ def replace_dir(source: Path, *, target: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Delete temporary files and folders that a killed run left in `directory`; a missing directory is fine."""
+    """Delete temporary files and folders that a killed run left in `directory`, if that exists."""
     if not directory.is_dir():
         return
     for leftover in [*directory.rglob(".*.tmp"), *directory.rglob(".*.old")]:

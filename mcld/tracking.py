@@ -85,7 +85,7 @@ def default_uri(root: Path) -> str:
 def open_run(
     *, state_dir: Path, root: Path, tracking_uri: str | None, experiment: str, identity: str, name: str
 ) -> TrackedRun:
-    """The run that belongs to `identity` (a fingerprint): the same one when a command is repeated, else a new one."""
+    """The run of `identity` (a fingerprint): the same one when a command is repeated, else a new one."""
     from mlflow import MlflowClient
 
     uri = tracking_uri or default_uri(root)
@@ -106,7 +106,7 @@ def open_run(
 
 
 def code_tags(root: Path) -> dict[str, str]:
-    """Where the code stands: git commit, whether the tree is dirty, and the hash of dvc.lock; absent outside git."""
+    """Where the code stands, as far as known: git commit, whether the tree is dirty, hash of dvc.lock."""
     from mcld.storage import sha256_of_file
 
     tags: dict[str, str] = {}

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-# Shapes: B batch, C latent channels, H W pixels at model resolution, h w = H/8 W/8 latent cells, D CLIP projection width.
+# Shapes: B batch, C latent channels, H W pixels at model resolution, h w = H/8 W/8 latent cells,
+# D CLIP projection width.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +81,9 @@ class PartRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A stage's index, written last: its settings, its parts and its exclusions. Holds no times and no paths of a machine.
+    """A stage's index, written last: its settings, its parts and its exclusions.
 
-    `files` are outputs beside the parts: their names and sha256.
+    `files` are outputs beside the parts: their names and sha256. Holds no times and no paths of a machine.
     """
 
     stage: str

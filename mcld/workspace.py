@@ -46,7 +46,8 @@ class Workspace:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise WorkspaceBusyError(
-                    f"{self.root.resolve()}: process {holder} is running a stage here; wait for it or stop it (kill {holder})"
+                    f"{self.root.resolve()}: process {holder} is running a stage here; "
+                    f"wait for it or stop it (kill {holder})"
                 ) from error
             file.truncate(0)
             file.write(str(os.getpid()))

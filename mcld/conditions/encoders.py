@@ -32,14 +32,24 @@ def load_image_encoder(directory: Path) -> CLIPVisionModelWithProjection:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable(directory, error=error) from error
+    assert isinstance(encoder, CLIPVisionModelWithProjection)
     encoder.requires_grad_(False)
-    return encoder.eval()
+    encoder.eval()
+    return encoder
+
+
+def input_size_px(encoder: CLIPVisionModelWithProjection) -> int:
+    """The side of the square that the image encoder takes."""
+    size_px = encoder.config.image_size
+    assert isinstance(size_px, int), "CLIP takes squares"
+    return size_px
 
 
 def _check_folder(directory: Path, *, class_name: str) -> None:
     if not (directory / "config.json").is_file():
         raise WeightsError(
-            f"{directory}: no config.json; expected a {class_name} in diffusers layout: run the stage 'weights'"
+            f"{directory}: no config.json; expected a {class_name} in diffusers layout: "
+            "run the stage 'weights'"
         )
 
 

@@ -35,8 +35,8 @@ def image_batch(images: Sequence[np.ndarray], *, height_px: int, width_px: int) 
 @torch.no_grad()
 def encode_moments(vae: AutoencoderKL, *, images: Tensor) -> Tensor:
     """VAE mean and log-variance, stacked on channels and unscaled: (B, 2C, h, w) float32."""
-    moments: Tensor = vae.encode(images).latent_dist.parameters
-    return moments
+    moments: Tensor = vae.encode(images.to(vae.device)).latent_dist.parameters
+    return moments.cpu()
 
 
 def clip_batch(
@@ -44,7 +44,8 @@ def clip_batch(
 ) -> Tensor:
     """CLIP's input, (B, 3, S, S): squash to the model's size, then to a square, then normalise.
 
-    The authors squash to 512 x 512, then take the shortest edge and the centre crop, which for a square is a plain resize.
+    The authors squash to 512 x 512, then take the shortest edge and the centre crop: for a square, a plain
+    resize.
     """
     model_sized = [
         resize_image(image, height_px=model_height_px, width_px=model_width_px) for image in images
@@ -59,8 +60,8 @@ def clip_batch(
 @torch.no_grad()
 def embed_images(encoder: CLIPVisionModelWithProjection, *, pixels: Tensor) -> Tensor:
     """CLIP image embeddings, (B, D) float32, not normalised."""
-    embeddings: Tensor = encoder(pixel_values=pixels).image_embeds
-    return embeddings.float()
+    embeddings: Tensor = encoder(pixel_values=pixels.to(encoder.device)).image_embeds
+    return embeddings.float().cpu()
 
 
 def sample_moments(moments: Tensor, *, noise: Tensor, scaling_factor: float) -> Tensor:

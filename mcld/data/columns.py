@@ -38,10 +38,7 @@ class Column:
         return {exclusion.key: exclusion.reason for exclusion in self.manifest.exclusions}
 
     def read_part(self, part_index: int) -> dict[str, dict[str, bytes]]:
-        """All items of a part: key to member name (e.g.
-
-        `iuv.png`) to bytes. Raises DataError when damaged.
-        """
+        """All items of a part: key to member name (like `iuv.png`) to bytes. Raises DataError if damaged."""
         record = self.record(part_index)
         path = self.directory / record.path
         items: dict[str, dict[str, bytes]] = {}

@@ -41,6 +41,17 @@ def read_manifest(directory: Path) -> Manifest:
         raise DataError(f"{path}: not a manifest of this version ({error}); run the stage again") from error
 
 
+def whole_manifest(directory: Path) -> Manifest | None:
+    """The manifest, if every part that it names lies there undamaged; None when anything is amiss."""
+    try:
+        manifest = read_manifest(directory)
+        for part in manifest.parts:
+            check_file(directory / part.path, sha256=part.sha256)
+    except DataError:
+        return None
+    return manifest
+
+
 def write_record(path: Path, *, record: PartRecord) -> None:
     """Atomically write one part's record."""
     write_json(path, value=asdict(record))

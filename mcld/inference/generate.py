@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mcld.conditions.latents import decode_latents, sample_moments
 from mcld.config import GenerateParams
+from mcld.devices import on_device
 from mcld.diffusion import NoiseSchedule, ddim_scheduler, initial_noise, sample
 from mcld.models import MCLD
 from mcld.types import Conditions, Sample
@@ -32,10 +33,15 @@ class Generator:
         """What VAE latents are multiplied by for the denoiser."""
         return float(self.vae.config.scaling_factor)
 
+    @property
+    def device(self) -> torch.device:
+        """Where both models are."""
+        return next(self.model.parameters()).device
+
     @torch.no_grad()
     def render(self, samples: Sequence[Sample], *, seeds: Sequence[int], params: GenerateParams) -> Tensor:
         """Images (B, 3, H, W) float32 in [0, 1]. Row i depends on sample i and seed i alone."""
-        conditions = conditions_of(samples, scaling_factor=self.scaling_factor)
+        conditions = on_device(conditions_of(samples, scaling_factor=self.scaling_factor), device=self.device)
         prepared = self.model.prepare(conditions, with_null=params.guidance_scale != 1.0)
         channels, height, width = latent_shape(samples[0])
 
@@ -44,19 +50,19 @@ class Generator:
 
         latents = sample(
             denoise,
-            noise_BCHW=initial_noise(seeds, shape_CHW=(channels, height, width)),
+            noise_BCHW=initial_noise(seeds, shape_CHW=(channels, height, width)).to(self.device),
             scheduler=ddim_scheduler(NoiseSchedule(beta_curve=params.beta_schedule)),
             num_steps=params.num_inference_steps,
             guidance_scale=params.guidance_scale,
         )
-        return decode_latents(self.vae, latents=latents, scaling_factor=self.scaling_factor)
+        return decode_latents(self.vae, latents=latents, scaling_factor=self.scaling_factor).cpu()
 
     @torch.no_grad()
     def reconstruct(self, samples: Sequence[Sample]) -> Tensor:
-        """What the VAE alone makes of the targets, (B, 3, H, W) float32 in [0, 1]: the best that any sample can be."""
+        """The targets through the VAE alone, the best any sample can be: (B, 3, H, W) float32 in [0, 1]."""
         moments = torch.from_numpy(np.stack([item.target_moments for item in samples]))
         mean, _ = moments.chunk(2, dim=1)
-        return decode_latents(self.vae, latents=mean, scaling_factor=1.0)
+        return decode_latents(self.vae, latents=mean.to(self.device), scaling_factor=1.0).cpu()
 
 
 def latent_shape(item: Sample) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Choose which test pairs are rendered, and for each a wrong source and a wrong pose to check that the model listens."""
+"""Choose the test pairs to render, each with a wrong source and a wrong pose: does the model listen?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcld.types import Pair
 class TestPair:
     """One row of the evaluation; all but `id` are image keys.
 
-    `wrong_source` shows another outfit; `wrong_pose` is a view of another kind than the target, of another outfit.
+    `wrong_source` shows another outfit; `wrong_pose` too, in a view of another kind than the target's.
     """
 
     __test__ = False  # not a test class, whatever its name suggests to pytest
@@ -61,7 +61,8 @@ def _with_wrong_ones(pair: Pair, *, number: int, pairs: Sequence[Pair]) -> TestP
     others = [other for other in pairs if outfit_of(other.source) != outfit_of(pair.source)]
     same_view = [other.source for other in others if view_of(other.source) == view_of(pair.source)]
     other_view = [other.target for other in others if view_of(other.target) != view_of(pair.target)]
-    # The same view of another person, so that only the appearance is wrong; another view, so that the pose surely is.
+    # The source in the same view, so that only the appearance is wrong; the pose in another view, so that it
+    # surely is wrong.
     wrong_source = _pick(sorted(set(same_view or [other.source for other in others])), pair=pair)
     wrong_pose = _pick(sorted(set(other_view or [other.target for other in others])), pair=pair)
     return TestPair(

@@ -1,4 +1,4 @@
-"""The base weights that MCLD starts from: a stock UNet and a pose embedding, and what they say of the model's sizes."""
+"""The base weights that MCLD starts from, a stock UNet and a pose embedding; they set the model's sizes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mcld.config import ModelParams
 from mcld.errors import WeightsError
-from mcld.models.config import FaceProjectorConfig, ModelConfig
+from mcld.models.config import FaceProjectorConfig, ModelConfig, unet_settings
+from mcld.models.pose_guider import PoseGuider
 from mcld.models.weights import WEIGHTS_NAME, read_safetensors
-from mcld.storage import read_json
+from mcld.storage import read_json, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,39 @@ def model_config(base: BaseWeights, *, params: ModelParams, face_dim: int) -> Mo
         use_face=params.use_face,
         iuv_channel_order=params.iuv_channel_order,
     )
+
+
+def save_untrained(
+    directory: Path,
+    *,
+    channels: tuple[int, ...],
+    num_heads: int,
+    latent_channels: int,
+    embedding_dim: int,
+    seed: int,
+) -> None:
+    """Write a seeded, untrained UNet (two layers a level, attention at all) and pose embedding into `directory`.
+
+    Raises ConfigError when the widths do not divide by heads and norm groups.
+    """
+    config = ModelConfig(
+        block_out_channels=channels,
+        attention_levels=(True,) * len(channels),
+        attention_head_dim=num_heads,
+        cross_attention_dim=embedding_dim,
+        latent_channels=latent_channels,
+        use_texture=False,
+        use_face=False,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        UNet2DConditionModel(**unet_settings(config)).save_pretrained(directory / "unet")
+        guider = PoseGuider(config)
+    folder = directory / "pose_embedding"
+    folder.mkdir()
+    state = {name: value.contiguous() for name, value in guider.state_dict().items()}
+    save_file(state, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    write_json(folder / "config.json", value={"block_out_channels": list(config.pose_channels)})
 
 
 def _pose_channels(directory: Path) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mcld.conditions.encoders import load_vae
 from mcld.config import GenerateParams, Params
+from mcld.devices import pick_device
 from mcld.data.codec import encode_png
 from mcld.data.loader import Samples
 from mcld.data.manifest import MANIFEST_NAME
@@ -97,11 +98,12 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     latents = params.latents
     samples = Samples.open(shards_dir, split="test", height_px=latents.height_px, width_px=latents.width_px)
     pairs = choose_test_pairs(samples.pairs, num_pairs=params.generate.num_pairs)
+    device = pick_device(params.runtime.device)
     work = GenerateWork(
         params=params.generate,
         generator=Generator(
-            model=load_mcld(workspace.stage_dir("train") / "model").eval(),
-            vae=load_vae(workspace.stage_dir("weights") / "vae"),
+            model=load_mcld(workspace.stage_dir("train") / "model").eval().to(device),
+            vae=load_vae(workspace.stage_dir("weights") / "vae").to(device),
         ),
         samples=samples,
         height_px=params.generate.height_px,

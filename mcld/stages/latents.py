@@ -9,9 +9,10 @@ import numpy as np
 from diffusers import AutoencoderKL
 from transformers import CLIPVisionModelWithProjection
 
-from mcld.conditions.encoders import load_image_encoder, load_vae
+from mcld.conditions.encoders import input_size_px, load_image_encoder, load_vae
 from mcld.conditions.latents import clip_batch, embed_images, encode_moments, image_batch
 from mcld.config import LatentsParams, Params
+from mcld.devices import pick_device
 from mcld.data.codec import decode_image, encode_npy
 from mcld.data.columns import Column, write_part
 from mcld.data.index import read_index
@@ -99,19 +100,24 @@ class LatentsWork(PartWork[Images]):
     def _embeddings(self, images: list[np.ndarray], *, height_px: int, width_px: int) -> np.ndarray:
         """(B, D) float32."""
         encoder = self.encoders.image_encoder
-        size = int(encoder.config.image_size)
-        pixels = clip_batch(images, model_height_px=height_px, model_width_px=width_px, clip_size_px=size)
+        pixels = clip_batch(
+            images,
+            model_height_px=height_px,
+            model_width_px=width_px,
+            clip_size_px=input_size_px(encoder),
+        )
         embeddings: np.ndarray = embed_images(encoder, pixels=pixels).numpy()
         return embeddings
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
-    """Encode every image that has a texture. The models run here, on all cores; `mapper` is for lighter work."""
+    """Encode every image that has a texture. The models run here, on all cores; `mapper` is not used."""
     weights_dir = workspace.stage_dir("weights")
     index = read_index(workspace.stage_dir("dataset"))
+    device = pick_device(params.runtime.device)
     encoders = Encoders(
-        vae=load_vae(weights_dir / "vae"),
-        image_encoder=load_image_encoder(weights_dir / "image_encoder"),
+        vae=load_vae(weights_dir / "vae").to(device),
+        image_encoder=load_image_encoder(weights_dir / "image_encoder").to(device),
         weights_sha256=sha256_of_file(weights_dir / MANIFEST_NAME),
     )
     work = LatentsWork(

@@ -40,7 +40,7 @@ def identity_of_model(workspace: Workspace) -> str:
 
 
 def remember(stage: str, params: Params, *, workspace: Workspace) -> None:
-    """After a stage: log what it wrote for DVC to the run of the model that it speaks of. Most stages have nothing."""
+    """After a stage: log its results to the run of the model they speak of. Most stages have none."""
     if stage == "evaluate":
         _remember_evaluation(
             params, workspace=workspace, metrics_path=workspace.metrics_dir / "evaluate.json"

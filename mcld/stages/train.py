@@ -1,4 +1,4 @@
-"""Stage `train`: shards and base weights to a trained model, its loss curve and sample grids, remembered in MLflow."""
+"""Stage `train`: shards and base weights to a model, a loss curve and sample grids, kept in MLflow."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from mcld.conditions.encoders import load_vae
 from mcld.config import Params
+from mcld.devices import pick_device
 from mcld.data.codec import encode_png
 from mcld.data.loader import Loader, Samples
-from mcld.data.manifest import MANIFEST_NAME, check_file, read_manifest, write_manifest
-from mcld.errors import DataError
+from mcld.data.manifest import MANIFEST_NAME, read_manifest, whole_manifest, write_manifest
 from mcld.evaluation.pictures import colour_iuv, stack_grid
 from mcld.evaluation.protocols import to_8_bit
 from mcld.faults import passing
@@ -95,7 +95,9 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
     model = initialise_mcld(
         config, base_unet=base.unet, pose_embedding=base.pose_embedding, seed=params.train.seed
     )
-    vae = load_vae(weights_dir / "vae")
+    device = pick_device(params.runtime.device)
+    model.to(device)
+    vae = load_vae(weights_dir / "vae").to(device)
     samples = Samples.open(shards_dir, split="test", height_px=latents.height_px, width_px=latents.width_px)
     tracked = run_of_model(params, workspace=workspace, identity=identity)
     listener = _Listener(
@@ -165,7 +167,10 @@ class _Listener:
 
 
 def sample_grid(generator: Generator, *, samples: Samples, params: Params) -> np.ndarray:
-    """(H, W, 3) uint8: a row a pair with source, target pose, generated, target; the first and last from their latents."""
+    """(H, W, 3) uint8: a row a pair with source, target pose, generated, target.
+
+    Source and target are shown as decoded from their latents.
+    """
     pairs = choose_test_pairs(samples.pairs, num_pairs=params.train.num_sample_pairs)
     chosen = [samples.sample_for(source=pair.source, target=pair.target) for pair in pairs]
     sources = [samples.sample_for(source=pair.source, target=pair.source) for pair in pairs]
@@ -236,12 +241,7 @@ def _record(path: Path, *, index: int, out_dir: Path, identity: str) -> PartReco
 
 def _is_current(out_dir: Path, *, identity: str, metrics_dir: Path) -> bool:
     """Whether the folder holds the result of this very run, whole."""
-    if not (out_dir / MANIFEST_NAME).is_file() or not (metrics_dir / "loss.csv").is_file():
+    if not (metrics_dir / "loss.csv").is_file():
         return False
-    try:
-        manifest = read_manifest(out_dir)
-        for part in manifest.parts:
-            check_file(out_dir / part.path, sha256=part.sha256)
-    except DataError:
-        return False
-    return all(part.fingerprint == identity for part in manifest.parts)
+    manifest = whole_manifest(out_dir)
+    return manifest is not None and all(part.fingerprint == identity for part in manifest.parts)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mcld.config import Params, WeightsParams
-from mcld.data.manifest import MANIFEST_NAME, check_file, read_manifest, write_manifest
-from mcld.errors import DataError, WeightsError
+from mcld.data.manifest import read_manifest, whole_manifest, write_manifest
+from mcld.errors import WeightsError
 from mcld.faults import passing
 from mcld.stages.mapper import Mapper
 from mcld.storage import atomic_dir, fingerprint, read_json, sha256_of_file
@@ -20,7 +22,7 @@ from mcld.workspace import Workspace
 FORMAT_VERSION = 1
 CARD_NAME = "card.json"
 SUFFIX = ".safetensors"
-# Folder, and the file that must be in it besides config.json: the base of every MCLD model, in diffusers layout.
+# The base of every MCLD model in diffusers layout: folders, and the file that each holds besides config.json.
 COMPONENTS = {
     "unet": "diffusion_pytorch_model.safetensors",
     "vae": "diffusion_pytorch_model.safetensors",
@@ -31,7 +33,9 @@ ORIGINS = {
     "unet": "Stable Diffusion 1.5 or sd-image-variations, folder unet/",
     "vae": "Stable Diffusion 1.5, folder vae/",
     "image_encoder": "sd-image-variations, folder image_encoder/ (CLIP ViT-L/14)",
-    "pose_embedding": "ControlNet-seg for SD 1.5: the weights named controlnet_cond_embedding.*, with their config",
+    "pose_embedding": (
+        "ControlNet-seg for SD 1.5: the weights named controlnet_cond_embedding.*, with their config"
+    ),
 }
 
 
@@ -57,6 +61,11 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     )
 
 
+def tiny_base_dir() -> AbstractContextManager[Path]:
+    """The folder of the weights that ship with the package."""
+    return as_file(files("mcld") / "assets" / "tiny")
+
+
 def check_source(source: Path, *, known: dict[str, str]) -> None:
     """Raises WeightsError for the first file that is missing or whose bytes are not the expected ones."""
     for component, weights_name in COMPONENTS.items():
@@ -68,13 +77,16 @@ def check_source(source: Path, *, known: dict[str, str]) -> None:
         found = sha256_of_file(source / name) if (source / name).is_file() else "nothing"
         if found != expected:
             raise WeightsError(
-                f"{source / name}: sha256 is {found}, expected {expected} by {CARD_NAME}; the file is damaged: install or copy it again"
+                f"{source / name}: sha256 is {found}, expected {expected} by {CARD_NAME}; "
+                "the file is damaged: install or copy it again"
             )
 
 
 def _source_dir(params: WeightsParams, *, root: Path) -> AbstractContextManager[Path]:
     if params.preset == "tiny":
-        return as_file(files("mcld") / "assets" / "tiny")
+        return tiny_base_dir()
+    if params.preset == "untrained":
+        return _untrained_dir(params)
     assert params.base_dir is not None  # checked by WeightsParams
     directory = root / params.base_dir
     if not directory.is_dir():
@@ -84,8 +96,33 @@ def _source_dir(params: WeightsParams, *, root: Path) -> AbstractContextManager[
     return nullcontext(directory)
 
 
+@contextmanager
+def _untrained_dir(params: WeightsParams) -> Iterator[Path]:
+    """The tiny base's encoders beside a fresh, larger UNet and pose embedding."""
+    from mcld.models.base import save_untrained
+
+    with tiny_base_dir() as tiny, TemporaryDirectory() as temporary:
+        check_source(tiny, known=_known_hashes(tiny))
+        folder = Path(temporary)
+        for component in ("vae", "image_encoder"):
+            shutil.copytree(tiny / component, folder / component)
+        vae = read_json(tiny / "vae" / "config.json")
+        encoder = read_json(tiny / "image_encoder" / "config.json")
+        assert isinstance(vae, dict)
+        assert isinstance(encoder, dict)
+        save_untrained(
+            folder,
+            channels=params.untrained_channels,
+            num_heads=params.untrained_heads,
+            latent_channels=int(vae["latent_channels"]),
+            embedding_dim=int(encoder["projection_dim"]),
+            seed=params.seed,
+        )
+        yield folder
+
+
 def _known_hashes(source: Path) -> dict[str, str]:
-    """sha256 by file name where a card tells them (the tiny base); otherwise they are recorded on first use."""
+    """sha256 by file name where a card tells them (the tiny base); else the first use records them."""
     card_path = source / CARD_NAME
     if not card_path.is_file():
         return {}
@@ -103,13 +140,8 @@ def _source_files(source: Path) -> list[Path]:
 
 def _is_current(out_dir: Path, *, source: Path, params: WeightsParams) -> bool:
     """Whether the folder already holds these very files."""
-    if not (out_dir / MANIFEST_NAME).is_file():
-        return False
-    try:
-        manifest = read_manifest(out_dir)
-        for part in manifest.parts:
-            check_file(out_dir / part.path, sha256=part.sha256)
-    except DataError:
+    manifest = whole_manifest(out_dir)
+    if manifest is None:
         return False
     recorded = {part.path: part.sha256 for part in manifest.parts}
     wanted = {str(path.relative_to(source)): sha256_of_file(path) for path in _source_files(source)}
@@ -153,4 +185,5 @@ def _record(path: Path, *, index: int, name: str) -> PartRecord:
 
 def _settings(params: WeightsParams) -> dict[str, object]:
     # Not base_dir: where the files came from is a path of one machine; their hashes say what they are.
-    return {"preset": params.preset}
+    values = params.model_dump(mode="json", exclude={"base_dir"})
+    return values if params.preset == "untrained" else {"preset": params.preset}

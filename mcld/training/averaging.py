@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class MovingAverage(nn.Module):
-    """Keeps average = decay * average + (1 - decay) * weights, with the decay warmed up as in Karras et al. 2024.
+    """Keeps average = decay * average + (1 - decay) * weights; the decay warms up (Karras et al. 2024).
 
     At step t the decay is min(decay, (1 + t) / (10 + t)), so that early averages forget the initial weights.
     """
@@ -23,5 +23,5 @@ class MovingAverage(nn.Module):
     def update(self, module: nn.Module, *, step: int) -> None:
         """Fold the weights after `step` (counted from 0) into the average."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages = list(self.average.parameters())
+        averages: list[Tensor] = list(self.average.parameters())
         torch._foreach_lerp_(averages, [p.detach() for p in module.parameters()], 1.0 - decay)

@@ -50,7 +50,7 @@ def save_checkpoint(
 
 
 def newest_checkpoint(directory: Path, *, fingerprint: str) -> Checkpoint | None:
-    """The newest checkpoint of the same run that is whole; damaged or foreign ones are passed over with a warning."""
+    """The newest whole checkpoint of the same run; damaged and foreign ones are skipped with a warning."""
     for path in reversed(_checkpoint_dirs(directory)):
         try:
             return _verified(path, fingerprint=fingerprint)
@@ -71,6 +71,15 @@ def load_checkpoint(checkpoint: Checkpoint, *, state: TrainingState) -> None:
         _load_optimizer(optimizer, prefix=f"optimizer.{name}.", tensors=tensors)
 
 
+def resume(state: TrainingState, *, directory: Path, fingerprint: str) -> int:
+    """Load the newest checkpoint of this run into `state`, if there is one; returns the next step."""
+    checkpoint = newest_checkpoint(directory, fingerprint=fingerprint)
+    if checkpoint is None:
+        return 0
+    load_checkpoint(checkpoint, state=state)
+    return checkpoint.step
+
+
 def _checkpoint_dirs(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob("step-*") if re.fullmatch(r"step-\d{6,}", path.name))
 
@@ -88,7 +97,7 @@ def _verified(path: Path, *, fingerprint: str) -> Checkpoint:
 
 def _tensors_of(state: TrainingState) -> dict[str, Tensor]:
     tensors = {
-        f"module.{name}.{key}": value.detach().contiguous().clone()
+        f"module.{name}.{key}": value.detach().cpu().contiguous().clone()
         for name, module in state.modules.items()
         for key, value in module.state_dict().items()
     }
@@ -96,7 +105,7 @@ def _tensors_of(state: TrainingState) -> dict[str, Tensor]:
         for index, fields in optimizer.state_dict()["state"].items():
             for field, value in fields.items():
                 tensors[f"optimizer.{name}.{index}.{field}"] = (
-                    torch.as_tensor(value).detach().contiguous().clone()
+                    torch.as_tensor(value).detach().cpu().contiguous().clone()
                 )
     return tensors
 

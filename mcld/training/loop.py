@@ -18,7 +18,7 @@ from mcld.faults import passing
 from mcld.models import MCLD
 from mcld.progress import track
 from mcld.training.averaging import MovingAverage
-from mcld.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
+from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
 from mcld.training.schedules import warmup_cosine
 from mcld.training.step import draw_step, training_loss
 from mcld.types import Batch
@@ -89,7 +89,7 @@ def train_model(
     state = TrainingState(
         modules={"model": model, "average": average, "history": history}, optimizers={"adamw": optimizer}
     )
-    first = _resume(state, settings=settings)
+    first = resume(state, directory=settings.checkpoint_dir, fingerprint=settings.fingerprint)
     source = _batches_from(batches, step=first)
     for step in track(range(first, params.steps), description="training", total=params.steps - first):
         loss = _train_step(
@@ -108,14 +108,6 @@ def train_model(
             save_checkpoint(settings.checkpoint_dir, step=done, state=state, fingerprint=settings.fingerprint)
             on_checkpoint(progress)
     return TrainingProgress(step=params.steps, average=_averaged(average), losses=history.loss.tolist())
-
-
-def _resume(state: TrainingState, *, settings: TrainingSettings) -> int:
-    checkpoint = newest_checkpoint(settings.checkpoint_dir, fingerprint=settings.fingerprint)
-    if checkpoint is None:
-        return 0
-    load_checkpoint(checkpoint, state=state)
-    return checkpoint.step
 
 
 def _batches_from(batches: BatchSource, *, step: int) -> Iterator[Batch]:
@@ -146,7 +138,7 @@ def _train_step(
     )
     for group in optimizer.param_groups:
         group["lr"] = params.learning_rate * factor
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
+    with torch.autocast(trained[0].device.type, dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
         loss = training_loss(
             model,
             batch=batch,
@@ -162,7 +154,8 @@ def _train_step(
     value = float(loss.total.detach())
     if not math.isfinite(value) or not math.isfinite(float(norm)):
         raise CheckpointError(
-            f"training: the loss or its gradient is not a number at step {step + 1}; the last checkpoint is kept. "
+            f"training: the loss or its gradient is not a number at step {step + 1}; "
+            "the last checkpoint is kept. "
             f"Lower train.learning_rate ({params.learning_rate}) or use train.precision float32"
         )
     optimizer.step()

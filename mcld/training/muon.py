@@ -1,7 +1,7 @@
-"""Muon for convolution kernels and matrices (Jordan et al. 2024): momentum, orthogonalised before it is applied.
+"""Muon for kernels and matrices (Jordan et al. 2024): momentum, orthogonalised before it is applied.
 
-On the tiny autoencoder it reached in four minutes what AdamW had not reached in ten. `torch.optim.Muon` takes matrices
-only; here a kernel (out, in, 3, 3) is the matrix (out, in * 9).
+On the tiny autoencoder it reached in four minutes what AdamW had not reached in ten. `torch.optim.Muon` takes
+matrices only; here a kernel (out, in, 3, 3) is the matrix (out, in * 9).
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(Optimizer):
-    """For parameters of two or more dimensions; give the others to AdamW. The learning rate is a relative change."""
+    """For parameters of two or more dimensions; give the others to AdamW.
+
+    The learning rate is a relative change.
+    """
 
     def __init__(self, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float = 0.95) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
@@ -47,7 +50,7 @@ class Muon(Optimizer):
 def split_parameters(
     module: nn.Module, *, ends: tuple[str, ...]
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Trainable kernels and matrices for Muon, and the rest: vectors, and the layers named in `ends` (input, output)."""
+    """Trainable kernels and matrices for Muon; the rest: vectors, and the layers that `ends` names."""
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
@@ -58,7 +61,7 @@ def split_parameters(
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrix to (M, N), roughly: singular values end between about 0.7 and 1.2."""
+    """Roughly the nearest semi-orthogonal matrix to (M, N): singular values end within about 0.7 to 1.2."""
     first, second, third = COEFFICIENTS
     is_tall = matrix.shape[0] > matrix.shape[1]
     current = (matrix.T if is_tall else matrix).bfloat16()
@@ -66,7 +69,8 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     for _ in range(NUM_ITERATIONS):
         gram = current @ current.T
         current = first * current + (second * gram + third * gram @ gram) @ current
-    return (current.T if is_tall else current).float()
+    result: Tensor = current.T if is_tall else current
+    return result.float()
 
 
 def _update(parameter: Tensor, *, state: dict[str, Any], lr: float, momentum: float) -> None:

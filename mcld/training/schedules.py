@@ -6,7 +6,7 @@ import math
 
 
 def warmup_cosine(step: int, *, num_steps: int, warmup_steps: int, final_fraction: float) -> float:
-    """Factor on the peak learning rate at `step` (from 0): linear warm-up, then a half cosine to `final_fraction`."""
+    """Factor on the peak learning rate at `step` (from 0): linear, then half a cosine to `final_fraction`."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mcld.conditions.latents import sample_moments
 from mcld.config import DiffusionParams, TrainParams
+from mcld.devices import on_device
 from mcld.diffusion import (
     NoiseSchedule,
     VLoss,
@@ -76,17 +77,21 @@ def training_loss(
     train: TrainParams,
     diffusion: DiffusionParams,
 ) -> VLoss:
-    """The loss of one batch (specification: noise the target's latent, predict v, weigh face and timestep)."""
+    """The loss of one batch: noise the target's latent, predict v, weigh face and timestep."""
+    device = next(model.parameters()).device
+    alpha_bar = signal_levels(schedule)[draws.timestep].to(device)
+    # The masks stay on the CPU: the model looks at them to choose rows, and must not wait for a GPU to do so.
+    drop_appearance, drop_image = draws.drop_appearance, draws.drop_image
+    batch, draws = on_device(batch, device=device), on_device(draws, device=device)
     latent = sample_moments(batch.target_moments, noise=draws.target_noise, scaling_factor=scaling_factor)
-    alpha_bar = signal_levels(schedule)[draws.timestep]
     predicted = model(
         add_noise(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar),
         timestep_B=draws.timestep,
         conditions=conditions_of(
             batch, draws=draws, scaling_factor=scaling_factor, image_noise=train.image_noise
         ),
-        drop_appearance_B=draws.drop_appearance,
-        drop_image_B=draws.drop_image,
+        drop_appearance_B=drop_appearance,
+        drop_image_B=drop_image,
     )
     height, width = latent.shape[2:]
     return face_weighted_v_loss(

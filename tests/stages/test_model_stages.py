@@ -1,4 +1,4 @@
-"""The stages that hold models: killed anywhere they end in the same bytes, and they leave what they promise."""
+"""The stages that hold models: killed anywhere they end in the same bytes, and keep their promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base weights are verified before any work, and an error says which file, what was expected, where to get it."""
+"""Base weights are verified first; an error says which file, what was expected, where to get it."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ def test_first_update_weighs_the_new_weights_most() -> None:
     average = MovingAverage(module, decay=0.99)
     nn.init.ones_(module.weight)
     average.update(module, step=0)
+    assert isinstance(average.average, nn.Linear)
     assert average.average.weight.item() == torch.tensor(0.9).item()  # decay (1 + 0) / (10 + 0)
 
 

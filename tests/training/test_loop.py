@@ -139,5 +139,5 @@ def test_the_loss_falls_on_repeated_batches(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_a_number_stops_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="not a number at step 1.*train.learning_rate"):
+    with pytest.raises(CheckpointError, match=r"not a number at step 1.*train\.learning_rate"):
         _run(tmp_path, num_steps=6, scale=float("nan"))

@@ -1,5 +1,7 @@
 """The learning rate is a function of the step alone."""
 
+from itertools import pairwise
+
 import pytest
 
 from mcld.training.schedules import warmup_cosine
@@ -11,7 +13,7 @@ def test_warms_up_linearly_then_falls_to_the_final_fraction() -> None:
     assert factors[9] == pytest.approx(1.0)
     assert max(factors) == pytest.approx(1.0)
     assert factors[100] == pytest.approx(0.1)
-    assert all(after <= before for before, after in zip(factors[10:], factors[11:], strict=False))
+    assert all(after <= before for before, after in pairwise(factors[10:]))
 
 
 def test_half_way_through_the_cosine_is_the_middle() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from mcld.data.codec import encode_npy
+from mcld.data.deepfashion import ImageName
 from mcld.data.mannequins.people import FACE_DIM, Mannequin, face_embedding, identity_group
 from mcld.data.mannequins.render import render_view
+from mcld.storage import write_bytes
 
-IMAGES_DIR = "img_highres"
 JPEG_QUALITY = 95
 DAMAGE_KINDS = ("truncated", "blank", "no_face_file_nan")
 
@@ -30,18 +31,18 @@ class MannequinFiles:
 
 def view_files(mannequin: Mannequin, *, view: str, split: str) -> MannequinFiles:
     """Where a view's files go."""
-    item = f"id_{mannequin.identity_id:08d}"
-    name = f"{mannequin.variant:02d}_{view}"
-    # The flattening rule of the split lists: all folders in a row; id and view lose their underscore.
-    flat_name = (
-        f"fashion{mannequin.gender}{mannequin.category}{item.replace('_', '')}"
-        f"{mannequin.variant:02d}_{view.replace('_', '')}"
+    name = ImageName(
+        gender=mannequin.gender,
+        category=mannequin.category,
+        identity=f"{mannequin.identity_id:08d}",
+        variant=f"{mannequin.variant:02d}",
+        view=view,
     )
     return MannequinFiles(
-        image_path=Path(IMAGES_DIR, mannequin.gender, mannequin.category, item, f"{name}.jpg"),
-        iuv_path=Path(f"{split}_densepose", f"{flat_name}.png"),
-        face_path=Path(f"{split}_face", f"{flat_name}.npy"),
-        flat_name=flat_name,
+        image_path=Path(name.path),
+        iuv_path=Path(f"{split}_densepose", f"{name.flat}.png"),
+        face_path=Path(f"{split}_face", f"{name.flat}.npy"),
+        flat_name=name.flat,
     )
 
 
@@ -58,7 +59,7 @@ def write_outfit(
         written.append(_replace(root_dir / files.image_path, content=_jpeg(rendered.image)))
         written.append(_replace(root_dir / files.iuv_path, content=_iuv_png(rendered.iuv)))
         if rendered.face_visible:
-            written.append(_replace(root_dir / files.face_path, content=_npy(face)))
+            written.append(_replace(root_dir / files.face_path, content=encode_npy(face)))
     return written
 
 
@@ -86,7 +87,8 @@ def damage(root_dir: Path, *, mannequin: Mannequin, split: str, kind: str) -> Pa
         raise ValueError(f"kind must be one of {', '.join(DAMAGE_KINDS)}, not {kind!r}")
     files = view_files(mannequin, view=mannequin.views[0], split=split)
     if kind == "no_face_file_nan":
-        return _replace(root_dir / files.face_path, content=_npy(np.full(FACE_DIM, np.nan, dtype=np.float32)))
+        no_face = np.full(FACE_DIM, np.nan, dtype=np.float32)
+        return _replace(root_dir / files.face_path, content=encode_npy(no_face))
     image_path = root_dir / files.image_path
     if kind == "truncated":
         content = image_path.read_bytes()
@@ -115,19 +117,6 @@ def _iuv_png(iuv: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
 def _replace(path: Path, *, content: bytes) -> Path:
-    """Write beside the final place, then rename: no reader ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary_path = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary_path.write_bytes(content)
-        temporary_path.replace(path)
-    finally:
-        temporary_path.unlink(missing_ok=True)
+    write_bytes(path, data=content)
     return path

@@ -18,12 +18,12 @@ from torch.optim import Optimizer
 from mcld.progress import track
 from mcld.storage import fingerprint
 from mcld.training.averaging import MovingAverage
-from mcld.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
+from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
 from mcld.training.schedules import warmup_cosine
 from mcld.training.tiny_base.corpus import Corpus
 from mcld.training.tiny_base.optimisation import apply_gradients, make_optimizers
 
-# Brightness, red against blue, green against magenta; the two hues are drawn out to about the spread of brightness.
+# Brightness, red against blue, green against magenta; the hues are scaled to about the spread of brightness.
 OPPONENT_COLOURS = ((0.577, 0.577, 0.577), (1.5, 0.0, -1.5), (-0.9, 1.8, -0.9))
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def build_autoencoder(settings: AutoencoderSettings) -> AutoencoderKL:
         norm_num_groups=settings.norm_num_groups,
         sample_size=settings.crop_px,
     )
-    # Unit noise at the start would drown what the encoder says; e**-3 lets the decoder listen from the first step.
+    # Unit noise would at first drown what the encoder says; e**-3 lets the decoder listen from the start.
     nn.init.constant_(vae.quant_conv.bias[settings.latent_channels :], -6.0)
     return vae
 
@@ -75,7 +75,7 @@ def build_autoencoder(settings: AutoencoderSettings) -> AutoencoderKL:
 def train_autoencoder(
     corpus: Corpus, *, views: np.ndarray, settings: AutoencoderSettings, work_dir: Path
 ) -> AutoencoderKL:
-    """Train on the given views; repeating the call resumes. Returns the averaged model, scaling factor set."""
+    """Train on the given views; repeat the call to resume. Returns the averaged model, scaling factor set."""
     torch.manual_seed(settings.seed)
     vae = build_autoencoder(settings)
     average = MovingAverage(vae, decay=settings.ema_decay)
@@ -87,10 +87,7 @@ def train_autoencoder(
     )
     state = TrainingState(modules={"vae": vae, "average": average}, optimizers=optimizers)
     identity = fingerprint({"settings": settings.as_dict(), "num_views": len(views)})
-    checkpoint = newest_checkpoint(work_dir, fingerprint=identity)
-    if checkpoint:
-        load_checkpoint(checkpoint, state=state)
-    first = checkpoint.step if checkpoint else 0
+    first = resume(state, directory=work_dir, fingerprint=identity)
     for step in track(
         range(first, settings.num_steps), description="training the VAE", total=settings.num_steps - first
     ):
@@ -136,7 +133,7 @@ def _train_step(
 def autoencoder_loss(restored: Tensor, *, pixels: Tensor, weight: Tensor) -> Tensor:
     """Absolute plus squared error in opponent colours, each pixel weighted; `weight` is (B, 1, H, W).
 
-    In RGB nearly all of the error is brightness, and small networks learn grey people first and hues very late.
+    In RGB nearly all of the error is brightness: small networks learn grey people first and hues very late.
     """
     opponent = torch.tensor(OPPONENT_COLOURS)
     difference = torch.einsum("ij,bjhw->bihw", opponent, restored - pixels)
@@ -181,7 +178,7 @@ def draw_batch(
 def _crop(
     pixels: np.ndarray, *, weight: np.ndarray, crop_px: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One window an image, centred near a pixel drawn in proportion to its weight, so mostly on the person."""
+    """One window an image, centred near a pixel drawn by weight, so mostly on the person."""
     height, width = pixels.shape[1:3]
     windows = []
     for image_weight in weight[..., 0]:
@@ -206,7 +203,10 @@ def _channels_first(array: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def person_psnr(vae: AutoencoderKL, *, corpus: Corpus, views: np.ndarray, batch_size: int = 8) -> float:
-    """Reconstruction PSNR over person pixels in dB, peak 1, mean of per-image values; latents are the posterior mean."""
+    """Reconstruction PSNR over person pixels in dB, peak 1: the mean of per-image values.
+
+    Latents are the posterior mean.
+    """
     values = []
     for start in range(0, len(views), batch_size):
         chosen = views[start : start + batch_size]
@@ -225,7 +225,7 @@ def person_psnr(vae: AutoencoderKL, *, corpus: Corpus, views: np.ndarray, batch_
 def latent_scaling_factor(
     vae: AutoencoderKL, *, corpus: Corpus, views: np.ndarray, num_views: int = 256
 ) -> float:
-    """One over the standard deviation of latents of images and textures, so that the UNet sees unit variance."""
+    """One over the standard deviation of image and texture latents, so that the UNet sees unit variance."""
     chosen = views[:: max(1, len(views) // num_views)]
     means = []
     for arrays in (corpus.images, corpus.textures):

@@ -1,4 +1,4 @@
-"""A large set of mannequins, rendered once into memory-mapped arrays, whose people are disjoint from any demo's."""
+"""A large set of mannequins, none of them in any demo, rendered once into memory-mapped arrays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CorpusSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """N views: `images` (N, H, W, 3), `iuvs` (N, H, W, 3), `textures` (N, H', W', 3), all uint8 and memory-mapped.
+    """N views: `images` and `iuvs` (N, H, W, 3), `textures` (N, H', W', 3), uint8 and memory-mapped.
 
     `outfit_of_view` (N,) int64 says which outfit each view shows; views of one outfit are adjacent.
     """

@@ -1,6 +1,6 @@
 """The tiny CLIP image encoder: the real class, small, with seeded random weights that nobody trains.
 
-Random features of an image still say much about its colours and layout, which is all that the embedded preset asks.
+Random features of an image still say much about its colours and layout, and the embedded preset asks no more.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ def build_image_encoder(*, seed: int, projection_dim: int) -> CLIPVisionModelWit
     )
     encoder = CLIPVisionModelWithProjection(config)
     _draw_weights(encoder, generator=torch.Generator().manual_seed(seed))
-    return encoder.requires_grad_(False).eval()
+    encoder.requires_grad_(False)
+    encoder.eval()
+    return encoder
 
 
 @torch.no_grad()
 def _draw_weights(module: nn.Module, *, generator: torch.Generator) -> None:
-    """Unit-gain Gaussian weights, zero biases: CLIP's own initial scale is so small that all images look alike."""
+    """Unit-gain Gaussian weights, zero biases.
+
+    CLIP's own initial scale is so small that all images look alike.
+    """
     for name, parameter in module.named_parameters():
         if parameter.dim() < 2:
             parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)

@@ -24,7 +24,7 @@ from mcld.training.tiny_base.unet import UNetSettings, encode_corpus, train_unet
 
 HELD_OUT_SHARE = 0.05
 CARD_NAME = "card.json"
-# Larger than any seed a demo would use, so that the people are disjoint from those of every data set rendered with it.
+# Larger than any seed a demo would use, so that no demo shows a person of this corpus.
 CORPUS_SEED = 1_000_003
 ENCODER_SEED = 3
 
@@ -115,7 +115,7 @@ def split_views(corpus: Corpus, *, num_outfits: int) -> tuple[np.ndarray, np.nda
 
 
 def _save_pose_embedding(embedding: PoseGuider, *, directory: Path, settings: UNetSettings) -> None:
-    """ControlNet's `controlnet_cond_embedding` names, without the last convolution, which MCLD starts from zero."""
+    """Save under ControlNet's names, without the last convolution, which MCLD starts from zero."""
     directory.mkdir()
     state = {
         name: value.half().contiguous()
@@ -138,7 +138,9 @@ def _card(
     }
     return {
         "name": "mcld tiny base",
-        "what": "VAE, UNet and pose embedding trained on rendered mannequins; image encoder seeded, untrained",
+        "what": (
+            "VAE, UNet and pose embedding trained on rendered mannequins; image encoder seeded, untrained"
+        ),
         "command": "mcld weights make-tiny",
         "settings": settings.as_dict(),
         "data_fingerprint": fingerprint(settings.corpus.as_dict()),

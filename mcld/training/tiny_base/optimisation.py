@@ -1,4 +1,4 @@
-"""How both networks of the tiny base are optimised: Muon for kernels, AdamW for the rest, one schedule for both."""
+"""How the tiny base's networks are optimised: Muon for kernels, AdamW for the rest, on one schedule."""
 
 from __future__ import annotations
 

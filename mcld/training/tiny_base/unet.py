@@ -1,8 +1,8 @@
 """Train the tiny base UNet: image variations of mannequins, with an optional pose, in the tiny VAE's latents.
 
-It plays the parts of sd-image-variations (a UNet that reads a CLIP image embedding) and of ControlNet's segmentation
-model (a condition embedding that reads body parts). It has never seen a UV texture, a face vector or a source other
-than the image itself: those are what MCLD learns.
+It plays the parts of sd-image-variations (a UNet that reads a CLIP image embedding) and of ControlNet's
+segmentation model (a condition embedding that reads body parts). It has never seen a UV texture, a face
+vector or a source other than the image itself: those are what MCLD learns.
 
 Shapes: B batch, C latent channels, h w latent cells, H W pixels, D embedding width.
 """
@@ -19,6 +19,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
 
+from mcld.conditions.encoders import input_size_px
 from mcld.conditions.latents import clip_batch, embed_images, encode_moments, image_batch, sample_moments
 from mcld.diffusion import (
     NoiseSchedule,
@@ -35,7 +36,7 @@ from mcld.models.pose_guider import PoseGuider
 from mcld.progress import track
 from mcld.storage import fingerprint
 from mcld.training.averaging import MovingAverage
-from mcld.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
+from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
 from mcld.training.schedules import warmup_cosine
 from mcld.training.tiny_base.corpus import Corpus
 from mcld.training.tiny_base.optimisation import apply_gradients, make_optimizers
@@ -117,12 +118,12 @@ def encode_corpus(
     """Run the frozen encoders once; training reads only their outputs."""
     moments, embeddings = [], []
     height, width = corpus.images.shape[1:3]
+    clip_size_px = input_size_px(encoder)
     starts = range(0, len(views), ENCODE_BATCH)
     for start in track(starts, description="encoding the corpus", total=len(starts)):
         images = [np.asarray(corpus.images[view]) for view in views[start : start + ENCODE_BATCH]]
         moments.append(encode_moments(vae, images=image_batch(images, height_px=height, width_px=width)))
-        size = int(encoder.config.image_size)
-        pixels = clip_batch(images, model_height_px=height, model_width_px=width, clip_size_px=size)
+        pixels = clip_batch(images, model_height_px=height, model_width_px=width, clip_size_px=clip_size_px)
         embeddings.append(embed_images(encoder, pixels=pixels))
     return EncodedCorpus(moments=torch.cat(moments), embeddings=torch.cat(embeddings), views=views)
 
@@ -162,10 +163,7 @@ def train_unet(
     identity = fingerprint(
         {"settings": settings.as_dict(), "num_views": len(encoded.views), "scale": scaling_factor}
     )
-    checkpoint = newest_checkpoint(work_dir, fingerprint=identity)
-    if checkpoint:
-        load_checkpoint(checkpoint, state=state)
-    first = checkpoint.step if checkpoint else 0
+    first = resume(state, directory=work_dir, fingerprint=identity)
     losses: list[float] = []
     for step in track(
         range(first, settings.num_steps), description="training the UNet", total=settings.num_steps - first
@@ -222,4 +220,5 @@ def _loss(
     )
     target = v_target(latent, noise_BCHW=noise, alpha_bar_B=alpha_bar)
     weight = min_snr_weight(signal_to_noise(alpha_bar), gamma=settings.snr_gamma)
-    return (weight * (predicted - target).square().mean(dim=(1, 2, 3))).mean()
+    loss: Tensor = (weight * (predicted - target).square().mean(dim=(1, 2, 3))).mean()
+    return loss

@@ -1,0 +1,32 @@
+"""Where tensors live: pick a device once, and move frozen values of tensors to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from mcld.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from _typeshed import DataclassInstance
+
+    Value = TypeVar("Value", bound=DataclassInstance)
+
+
+def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The first GPU if there is one and it is not forbidden, else the CPU. Raises ConfigError for a GPU that is not there."""
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("runtime.device: 'cuda' is asked for, but PyTorch sees no GPU; use 'auto' or 'cpu'")
+    return torch.device("cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+def on_device(value: Value, *, device: torch.device) -> Value:
+    """A copy of a dataclass whose tensors are on `device`; other fields are shared."""
+    import torch
+
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    moved = {name: item.to(device) for name, item in fields.items() if isinstance(item, torch.Tensor)}
+    return dataclasses.replace(value, **moved)
