@@ -122,15 +122,15 @@ def profile_use(name: Annotated[str, typer.Argument(help="A name from `mcld prof
 def weights_make_tiny(
     out_dir: Annotated[Path, typer.Option(help="Where the finished base is written, with its card.")],
     work_dir: Annotated[Path, typer.Option(help="Where the corpus and checkpoints are kept.")],
-    num_outfits: Annotated[int, typer.Option(min=20, help="Outfits of the rendered corpus.")] = 4000,
-    vae_steps: Annotated[int, typer.Option(min=1, help="Training steps of the autoencoder.")] = 9000,
-    unet_steps: Annotated[int, typer.Option(min=1, help="Training steps of the UNet.")] = 8000,
+    num_outfits: Annotated[int, typer.Option(min=20, help="Outfits of the rendered corpus.")] = 1000,
+    vae_steps: Annotated[int, typer.Option(min=1, help="Training steps of the autoencoder.")] = 4800,
+    unet_steps: Annotated[int, typer.Option(min=1, help="Training steps of the UNet.")] = 2600,
 ) -> None:
     """Train the tiny base that ships with the package, from rendered people alone. Repeat it to resume."""
+    _log_to_stderr()
     from mcld.config import RuntimeParams, num_workers
     from mcld.training.tiny_base.make import default_settings, make_tiny
 
-    _log_to_stderr()
     settings = default_settings(num_outfits=num_outfits, vae_steps=vae_steps, unet_steps=unet_steps)
     card = make_tiny(out_dir, work_dir=work_dir, settings=settings, num_workers=num_workers(RuntimeParams()))
     print(f"{out_dir}: person PSNR {card['held_out_person_psnr_db']} dB on outfits that training never saw")
@@ -153,6 +153,9 @@ def _log_to_stderr() -> None:
     """Ours from INFO on, others' from WARNING on; stdout is for results."""
     import logging
 
+    from mcld.progress import silence_libraries
+
+    silence_libraries()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     logging.getLogger("mcld").setLevel(logging.INFO)
 

@@ -71,12 +71,12 @@ class DatasetParams(Section):
 class WeightsParams(Section):
     """Which base weights MCLD starts from.
 
-    `tiny` ships with the package; `untrained` is the same VAE and image encoder with a larger UNet that has seen
-    nothing; `sd15` is a folder of the user's.
+    `tiny` ships with the package; `untrained` is the same VAE and image encoder with a larger UNet that has
+    seen nothing; `sd15` is a folder of the user's.
     """
 
     preset: Literal["tiny", "untrained", "sd15"] = "tiny"
-    base_dir: str | None = None  # sd15: folder with unet/ vae/ image_encoder/ pose_embedding/ in diffusers layout
+    base_dir: str | None = None  # sd15, in diffusers layout: unet/ vae/ image_encoder/ pose_embedding/
     untrained_channels: Annotated[tuple[int, ...], Field(min_length=2, max_length=4)] = (96, 160, 256)
     untrained_heads: Positive = 8
     seed: NonNegative = 0  # untrained
@@ -167,10 +167,12 @@ class TrainParams(Section):
     seed: NonNegative = 0
     steps: Positive = 600
     batch_size: Positive = 8
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for kernels and matrices, AdamW for the rest
     learning_rate: PositiveReal = 5e-4
+    kernel_learning_rate: PositiveReal = 5e-3  # muon
     warmup_steps: NonNegative = 20
     final_learning_rate_fraction: Probability = 0.1
-    weight_decay: NonNegativeReal = 0.01
+    weight_decay: NonNegativeReal = 0.01  # adamw
     max_grad_norm: PositiveReal = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
     null_probability: Probability = 0.1

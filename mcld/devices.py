@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """The first GPU if there is one and it is not forbidden, else the CPU. Raises ConfigError for a GPU that is not there."""
+    """The first GPU if there is one and it is not forbidden, else the CPU.
+
+    Raises ConfigError when a GPU is asked for and there is none.
+    """
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,15 @@ def track(items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
         yield from _track_with_bar(items, description=description, total=total)
     else:
         yield from _track_with_lines(items, description=description, total=total)
+
+
+def silence_libraries() -> None:
+    """Turn off the progress bars of transformers and the migration notes of MLflow: ours say enough.
+
+    Call it before either is imported, which is when they look. What a user has set stays as it is.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # and with it that of alembic
 
 
 def _track_with_bar(items: Iterable[T], *, description: str, total: int) -> Iterator[T]:

@@ -84,8 +84,9 @@ def save_untrained(
     embedding_dim: int,
     seed: int,
 ) -> None:
-    """Write a seeded, untrained UNet (two layers a level, attention at all) and pose embedding into `directory`.
+    """Write a seeded, untrained UNet and pose embedding into `directory`.
 
+    The UNet has two layers a level and attention at every level.
     Raises ConfigError when the widths do not divide by heads and norm groups.
     """
     config = ModelConfig(
@@ -101,6 +102,10 @@ def save_untrained(
         torch.manual_seed(seed)
         UNet2DConditionModel(**unet_settings(config)).save_pretrained(directory / "unet")
         guider = PoseGuider(config)
+        for parameter in guider.parameters():
+            if parameter.dim() > 1:
+                # PyTorch's default shrinks a signal in every layer: after eight, the pose would be a whisper.
+                torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
     folder = directory / "pose_embedding"
     folder.mkdir()
     state = {name: value.contiguous() for name, value in guider.state_dict().items()}

@@ -90,10 +90,9 @@ def result_gallery(shelf: Shelf, *, pairs: Sequence[GeneratedPair]) -> Gallery:
         for pair in pairs
     )
     note = (
-        "Test people the model has never seen. From the source's appearance and the target's "
-        "pose it generates the "
-        "fourth column; the fifth is what it should look like. Pairs are spread evenly over the "
-        "test set, not chosen."
+        "Test people the model has never seen. From the source's appearance and the target's pose it "
+        "generates the fourth column; the fifth is what it should look like. Pairs are spread evenly over "
+        "the test set, not chosen."
     )
     return Gallery(title="What it makes", note=note, rows=rows)
 

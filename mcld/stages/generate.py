@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mcld.conditions.encoders import load_vae
 from mcld.config import GenerateParams, Params
-from mcld.devices import pick_device
 from mcld.data.codec import encode_png
 from mcld.data.loader import Samples
 from mcld.data.manifest import MANIFEST_NAME
+from mcld.devices import pick_device
 from mcld.evaluation.protocols import resize, to_8_bit
 from mcld.inference.generate import Generator
 from mcld.inference.test_pairs import TestPair, choose_test_pairs, pair_seed

@@ -12,11 +12,11 @@ from transformers import CLIPVisionModelWithProjection
 from mcld.conditions.encoders import input_size_px, load_image_encoder, load_vae
 from mcld.conditions.latents import clip_batch, embed_images, encode_moments, image_batch
 from mcld.config import LatentsParams, Params
-from mcld.devices import pick_device
 from mcld.data.codec import decode_image, encode_npy
 from mcld.data.columns import Column, write_part
 from mcld.data.index import read_index
 from mcld.data.manifest import MANIFEST_NAME
+from mcld.devices import pick_device
 from mcld.stages.columns import Images, images_dir, read_image_bytes, run_column
 from mcld.stages.mapper import Mapper, SerialMapper
 from mcld.stages.parts import PartOutput, PartWork
@@ -115,9 +115,11 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     weights_dir = workspace.stage_dir("weights")
     index = read_index(workspace.stage_dir("dataset"))
     device = pick_device(params.runtime.device)
+    image_encoder = load_image_encoder(weights_dir / "image_encoder")
+    image_encoder.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides that it is a method
     encoders = Encoders(
         vae=load_vae(weights_dir / "vae").to(device),
-        image_encoder=load_image_encoder(weights_dir / "image_encoder").to(device),
+        image_encoder=image_encoder,
         weights_sha256=sha256_of_file(weights_dir / MANIFEST_NAME),
     )
     work = LatentsWork(

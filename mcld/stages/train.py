@@ -15,10 +15,10 @@ from torch import Tensor
 
 from mcld.conditions.encoders import load_vae
 from mcld.config import Params
-from mcld.devices import pick_device
 from mcld.data.codec import encode_png
 from mcld.data.loader import Loader, Samples
 from mcld.data.manifest import MANIFEST_NAME, read_manifest, whole_manifest, write_manifest
+from mcld.devices import pick_device
 from mcld.evaluation.pictures import colour_iuv, stack_grid
 from mcld.evaluation.protocols import to_8_bit
 from mcld.faults import passing

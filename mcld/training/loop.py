@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from mcld.config import DiffusionParams, TrainParams
 from mcld.diffusion import NoiseSchedule
@@ -19,6 +20,7 @@ from mcld.models import MCLD
 from mcld.progress import track
 from mcld.training.averaging import MovingAverage
 from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
+from mcld.training.optimisation import adamw, apply_gradients, muon_and_adamw
 from mcld.training.schedules import warmup_cosine
 from mcld.training.step import draw_step, training_loss
 from mcld.types import Batch
@@ -84,17 +86,14 @@ def train_model(
     params = settings.train
     average = MovingAverage(model, decay=params.ema_decay)
     history = LossHistory(params.steps)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=params.learning_rate, weight_decay=params.weight_decay)
+    optimizers = _optimizers(model, params=params)
     state = TrainingState(
-        modules={"model": model, "average": average, "history": history}, optimizers={"adamw": optimizer}
+        modules={"model": model, "average": average, "history": history}, optimizers=optimizers
     )
     first = resume(state, directory=settings.checkpoint_dir, fingerprint=settings.fingerprint)
     source = _batches_from(batches, step=first)
     for step in track(range(first, params.steps), description="training", total=params.steps - first):
-        loss = _train_step(
-            model, batch=next(source), optimizer=optimizer, trained=trained, settings=settings, step=step
-        )
+        loss = _train_step(model, batch=next(source), optimizers=optimizers, settings=settings, step=step)
         history.loss[step] = loss
         average.update(model, step=step)
         passing("train:step")
@@ -110,6 +109,17 @@ def train_model(
     return TrainingProgress(step=params.steps, average=_averaged(average), losses=history.loss.tolist())
 
 
+def _optimizers(model: MCLD, *, params: TrainParams) -> dict[str, Optimizer]:
+    if params.optimizer == "adamw":
+        return adamw(model, learning_rate=params.learning_rate, weight_decay=params.weight_decay)
+    return muon_and_adamw(
+        model,
+        ends=("conv_in", "conv_out"),
+        kernel_learning_rate=params.kernel_learning_rate,
+        learning_rate=params.learning_rate,
+    )
+
+
 def _batches_from(batches: BatchSource, *, step: int) -> Iterator[Batch]:
     """Batches without end, starting where step number `step` would."""
     epoch, start_batch = divmod(step, batches.num_batches)
@@ -122,8 +132,7 @@ def _train_step(
     model: MCLD,
     *,
     batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    trained: list[nn.Parameter],
+    optimizers: dict[str, Optimizer],
     settings: TrainingSettings,
     step: int,
 ) -> float:
@@ -136,9 +145,8 @@ def _train_step(
         warmup_steps=params.warmup_steps,
         final_fraction=params.final_learning_rate_fraction,
     )
-    for group in optimizer.param_groups:
-        group["lr"] = params.learning_rate * factor
-    with torch.autocast(trained[0].device.type, dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
         loss = training_loss(
             model,
             batch=batch,
@@ -148,17 +156,16 @@ def _train_step(
             train=params,
             diffusion=settings.diffusion,
         )
-    optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()
-    norm = torch.nn.utils.clip_grad_norm_(trained, params.max_grad_norm)
     value = float(loss.total.detach())
-    if not math.isfinite(value) or not math.isfinite(float(norm)):
+    applied = math.isfinite(value) and apply_gradients(
+        model, loss=loss.total, optimizers=optimizers, factor=factor, max_grad_norm=params.max_grad_norm
+    )
+    if not applied:
         raise CheckpointError(
             f"training: the loss or its gradient is not a number at step {step + 1}; "
             "the last checkpoint is kept. "
             f"Lower train.learning_rate ({params.learning_rate}) or use train.precision float32"
         )
-    optimizer.step()
     return value
 
 

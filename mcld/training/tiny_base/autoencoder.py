@@ -19,9 +19,9 @@ from mcld.progress import track
 from mcld.storage import fingerprint
 from mcld.training.averaging import MovingAverage
 from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
+from mcld.training.optimisation import apply_gradients, muon_and_adamw
 from mcld.training.schedules import warmup_cosine
 from mcld.training.tiny_base.corpus import Corpus
-from mcld.training.tiny_base.optimisation import apply_gradients, make_optimizers
 
 # Brightness, red against blue, green against magenta; the hues are scaled to about the spread of brightness.
 OPPONENT_COLOURS = ((0.577, 0.577, 0.577), (1.5, 0.0, -1.5), (-0.9, 1.8, -0.9))
@@ -79,7 +79,7 @@ def train_autoencoder(
     torch.manual_seed(settings.seed)
     vae = build_autoencoder(settings)
     average = MovingAverage(vae, decay=settings.ema_decay)
-    optimizers = make_optimizers(
+    optimizers = muon_and_adamw(
         vae,
         ends=("encoder.conv_in", "decoder.conv_out"),
         kernel_learning_rate=settings.kernel_learning_rate,
@@ -126,7 +126,7 @@ def _train_step(
     loss = autoencoder_loss(restored.float(), pixels=pixels, weight=weight) + settings.kl_weight * _kl(
         posterior
     )
-    apply_gradients(vae, loss=loss, optimizers=optimizers, factor=factor)
+    apply_gradients(vae, loss=loss, optimizers=optimizers, factor=factor, max_grad_norm=1.0)
     return float(loss.detach())
 
 

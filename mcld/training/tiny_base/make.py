@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from mcld.models.pose_guider import PoseGuider
 from mcld.storage import atomic_dir, fingerprint, sha256_of_file, write_json
@@ -141,7 +140,7 @@ def _card(
         "what": (
             "VAE, UNet and pose embedding trained on rendered mannequins; image encoder seeded, untrained"
         ),
-        "command": "mcld weights make-tiny",
+        "command": _command(settings),
         "settings": settings.as_dict(),
         "data_fingerprint": fingerprint(settings.corpus.as_dict()),
         "num_train_views": num_views,
@@ -153,6 +152,9 @@ def _card(
     }
 
 
-def num_parameters(module: nn.Module) -> int:
-    """Number of weights of a module."""
-    return sum(parameter.numel() for parameter in module.parameters())
+def _command(settings: TinyBaseSettings) -> str:
+    """The command line that makes this base again, apart from its folders."""
+    return (
+        f"mcld weights make-tiny --num-outfits {settings.corpus.num_outfits} "
+        f"--vae-steps {settings.autoencoder.num_steps} --unet-steps {settings.unet.num_steps}"
+    )

@@ -37,9 +37,9 @@ from mcld.progress import track
 from mcld.storage import fingerprint
 from mcld.training.averaging import MovingAverage
 from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
+from mcld.training.optimisation import apply_gradients, muon_and_adamw
 from mcld.training.schedules import warmup_cosine
 from mcld.training.tiny_base.corpus import Corpus
-from mcld.training.tiny_base.optimisation import apply_gradients, make_optimizers
 
 ENCODE_BATCH = 32
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ def train_unet(
     # Unlike MCLD's, this embedding is to be learnt here and now: its last convolution must not start at zero.
     nn.init.kaiming_normal_(model.pose_embedding.conv_out.weight, nonlinearity="linear")
     average = MovingAverage(model, decay=settings.ema_decay)
-    optimizers = make_optimizers(
+    optimizers = muon_and_adamw(
         model,
         ends=("conv_in", "conv_out"),
         kernel_learning_rate=settings.kernel_learning_rate,
@@ -174,7 +174,7 @@ def train_unet(
         loss = _loss(
             model, corpus=corpus, encoded=encoded, scaling_factor=scaling_factor, settings=settings, step=step
         )
-        apply_gradients(model, loss=loss, optimizers=optimizers, factor=factor)
+        apply_gradients(model, loss=loss, optimizers=optimizers, factor=factor, max_grad_norm=1.0)
         average.update(model, step=step)
         losses.append(float(loss.detach()))
         if (step + 1) % settings.checkpoint_every_steps == 0 or step + 1 == settings.num_steps:

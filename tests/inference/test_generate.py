@@ -1,0 +1,96 @@
+"""A rendered row depends on its own pair and seed alone, and listens to both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from mcld.config import GenerateParams
+from mcld.inference.generate import Generator, conditions_of
+from mcld.models import MCLD, FaceProjectorConfig, ModelConfig
+from mcld.types import Pair, Sample
+
+PARAMS = GenerateParams(num_inference_steps=3, guidance_scale=2.0)
+CONFIG = ModelConfig(
+    block_out_channels=(16, 16),
+    attention_levels=(True, True),
+    layers_per_block=1,
+    attention_head_dim=2,
+    cross_attention_dim=8,
+    norm_num_groups=8,
+    latent_channels=4,
+    pose_channels=(4, 4, 8, 8),
+    face=FaceProjectorConfig(dim=8, depth=1, dim_head=4, heads=2, num_tokens=4, embedding_dim=6),
+)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=2,
+    )
+    model = MCLD(CONFIG)
+    for parameter in model.pose_guider.parameters():
+        if parameter.dim() > 1:  # the last one is zero at first: the pose would not count
+            torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+    return Generator(model=model.eval(), vae=vae.eval())
+
+
+def _sample(seed: int) -> Sample:
+    rng = np.random.default_rng(seed)
+    return Sample(
+        pair=Pair(source="a/1_front", target="a/2_side", split="test"),
+        target_moments=rng.normal(size=(8, 4, 3)).astype(np.float32),
+        target_iuv=rng.integers(0, 25, size=(32, 24, 3)).astype(np.uint8),
+        texture_moments=rng.normal(size=(8, 3, 3)).astype(np.float32),
+        image_embedding=rng.normal(size=8).astype(np.float32),
+        texture_embedding=rng.normal(size=8).astype(np.float32),
+        face_embedding=rng.normal(size=6).astype(np.float32),
+        face_found=True,
+    )
+
+
+def test_a_batch_gives_the_images_of_its_single_rows(generator: Generator) -> None:
+    samples, seeds = [_sample(1), _sample(2), _sample(3)], [7, 8, 9]
+    together = generator.render(samples, seeds=seeds, params=PARAMS)
+    assert together.shape == (3, 3, 32, 24)
+    assert 0.0 <= together.min() <= together.max() <= 1.0
+    for row, (item, seed) in enumerate(zip(samples, seeds, strict=True)):
+        alone = generator.render([item], seeds=[seed], params=PARAMS)
+        torch.testing.assert_close(together[row], alone[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("field", ["target_iuv", "texture_moments", "image_embedding", "face_embedding"])
+def test_every_condition_is_listened_to(generator: Generator, field: str) -> None:
+    item, other = _sample(1), _sample(2)
+    changed = replace(item, **{field: getattr(other, field)})
+    if field == "face_embedding":
+        for name, parameter in generator.model.named_parameters():
+            if name.endswith("to_v_ip.weight"):
+                torch.nn.init.normal_(parameter, std=0.5)
+    first, second = generator.render([item, changed], seeds=[5, 5], params=PARAMS)
+    assert (first - second).abs().max() > 1e-3
+
+
+def test_no_guidance_is_one_pass_of_the_conditioned_rows(generator: Generator) -> None:
+    item = _sample(1)
+    alone = generator.render([item], seeds=[5], params=PARAMS.model_copy(update={"guidance_scale": 1.0}))
+    guided = generator.render([item], seeds=[5], params=PARAMS)
+    assert not torch.equal(alone, guided)
+
+
+def test_the_texture_latent_is_the_scaled_mean() -> None:
+    item = _sample(1)
+    latent = conditions_of([item], scaling_factor=0.5).texture_latent
+    np.testing.assert_allclose(latent[0].numpy(), 0.5 * item.texture_moments[:4], rtol=1e-6)
