@@ -6,7 +6,6 @@ Every step resumes: repeating the command goes on where it was stopped.
 from __future__ import annotations
 
 import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +72,6 @@ def make_tiny(
     out_dir: Path, *, work_dir: Path, settings: TinyBaseSettings, num_workers: int
 ) -> dict[str, object]:
     """Train what is not trained yet and write `out_dir` whole. Returns the card."""
-    started = time.monotonic()
     corpus = ensure_corpus(work_dir / "corpus", settings=settings.corpus, num_workers=num_workers)
     train_views, held_out_views = split_views(corpus, num_outfits=settings.corpus.num_outfits)
     vae = train_autoencoder(
@@ -101,7 +99,6 @@ def make_tiny(
         card = _card(
             temporary, settings=settings, psnr=psnr, num_views=len(train_views), held_out=len(held_out_views)
         )
-        card["seconds_of_this_call"] = round(time.monotonic() - started)
         write_json(temporary / CARD_NAME, value=card)
     return card
 
