@@ -7,7 +7,7 @@ matrices only; here a kernel (out, in, 3, 3) is the matrix (out, in * 9).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -39,12 +39,29 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[nn.Parameter]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    _update(
-                        parameter, state=self.state[parameter], lr=group["lr"], momentum=group["momentum"]
-                    )
+                    alike.setdefault(tuple(parameter.shape), []).append(parameter)
+            for parameters in alike.values():
+                self._update(parameters, lr=group["lr"], momentum=group["momentum"])
         return loss
+
+    def _update(self, parameters: list[nn.Parameter], *, lr: float, momentum: float) -> None:
+        """Update parameters of one shape together: many small products cost more than one large batch of them."""
+        directions = []
+        for parameter in parameters:
+            gradient, state = parameter.grad, self.state[parameter]
+            assert gradient is not None
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+            buffer = state["momentum_buffer"].lerp_(gradient, 1.0 - momentum)
+            directions.append(gradient.lerp(buffer, momentum).flatten(1))
+        updates = orthogonalised(torch.stack(directions))
+        num_rows, num_columns = updates.shape[1:]
+        scale = max(1.0, num_rows / num_columns) ** 0.5  # tall matrices: keep the change of each output alike
+        for parameter, update in zip(parameters, updates, strict=True):
+            parameter.add_(update.view_as(parameter), alpha=-lr * scale)
 
 
 def split_parameters(
@@ -60,26 +77,16 @@ def split_parameters(
     return matrices, rest
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """Roughly the nearest semi-orthogonal matrix to (M, N): singular values end within about 0.7 to 1.2."""
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """The nearest semi-orthogonal matrices to (K, M, N), roughly: singular values end between about 0.7 and 1.2."""
     first, second, third = COEFFICIENTS
-    is_tall = matrix.shape[0] > matrix.shape[1]
-    current = (matrix.T if is_tall else matrix).bfloat16()
-    current = current / (current.norm() + 1e-7)
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    # Half precision is enough and fast on a GPU; processors without bfloat16 units would crawl.
+    precision = torch.bfloat16 if matrices.is_cuda else torch.float32
+    current = (matrices.mT if is_tall else matrices).to(precision)
+    current = current / (current.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(NUM_ITERATIONS):
-        gram = current @ current.T
+        gram = current @ current.mT
         current = first * current + (second * gram + third * gram @ gram) @ current
-    result: Tensor = current.T if is_tall else current
-    return result.float()
-
-
-def _update(parameter: Tensor, *, state: dict[str, Any], lr: float, momentum: float) -> None:
-    gradient = parameter.grad
-    assert gradient is not None
-    if "momentum_buffer" not in state:
-        state["momentum_buffer"] = torch.zeros_like(parameter)
-    buffer = state["momentum_buffer"].lerp_(gradient, 1.0 - momentum)
-    direction = orthogonalised(gradient.lerp(buffer, momentum).flatten(1))
-    num_rows, num_columns = direction.shape
-    scale = max(1.0, num_rows / num_columns) ** 0.5  # tall matrices: keep the change of each output alike
-    parameter.add_(direction.view_as(parameter), alpha=-lr * scale)
+    result: Tensor = (current.mT if is_tall else current).float()
+    return result
