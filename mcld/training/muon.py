@@ -48,7 +48,7 @@ class Muon(Optimizer):
         return loss
 
     def _update(self, parameters: list[nn.Parameter], *, lr: float, momentum: float) -> None:
-        """Update parameters of one shape together: many small products cost more than one large batch of them."""
+        """Update parameters of one shape together: one batch of products costs less than many small ones."""
         directions = []
         for parameter in parameters:
             gradient, state = parameter.grad, self.state[parameter]
@@ -78,7 +78,7 @@ def split_parameters(
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrices to (K, M, N), roughly: singular values end between about 0.7 and 1.2."""
+    """The semi-orthogonal matrices nearest to (K, M, N), roughly: singular values end near 0.7 to 1.2."""
     first, second, third = COEFFICIENTS
     is_tall = matrices.shape[1] > matrices.shape[2]
     # Half precision is enough and fast on a GPU; processors without bfloat16 units would crawl.
