@@ -165,11 +165,11 @@ class TrainParams(Section):
     """Optimisation. The run is a function of these values, the shards and the weights alone."""
 
     seed: NonNegative = 0
-    steps: Positive = 600
+    steps: Positive = 400
     batch_size: Positive = 8
-    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for kernels and matrices, AdamW for the rest
-    learning_rate: PositiveReal = 5e-4
-    kernel_learning_rate: PositiveReal = 5e-3  # muon
+    optimizer: Literal["adamw", "muon"] = "muon"  # muon: for kernels and matrices, AdamW for the rest
+    learning_rate: PositiveReal = 1e-3
+    kernel_learning_rate: PositiveReal = 1e-2  # muon
     warmup_steps: NonNegative = 20
     final_learning_rate_fraction: Probability = 0.1
     weight_decay: NonNegativeReal = 0.01  # adamw
@@ -182,7 +182,7 @@ class TrainParams(Section):
     pairs_per_visit: Positive = 4
     shuffle_outfits: Positive = 64
     checkpoint_every_steps: Positive = 100
-    sample_every_steps: Positive = 300
+    sample_every_steps: Positive = 200
     num_sample_pairs: Annotated[int, Field(ge=1, le=32)] = 4
 
 
