@@ -89,8 +89,9 @@ def read_json(path: Path) -> object:
 def atomic_dir(path: Path) -> Iterator[Path]:
     """Yield an empty temporary sibling folder; success moves it to `path` whole, failure removes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of runs that were killed here
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary

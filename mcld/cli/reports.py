@@ -54,7 +54,9 @@ def describe(report: Report) -> str:
         counts.append(f"{report.num_excluded} excluded")
     if report.num_reused:
         counts.append(f"{report.num_reused} reused")
-    counts += [f"{key.replace('_', ' ')} {value}" for key, value in report.details.items()]
+    # Counts by reason (`pairs_lost: densepose: …`) are for the manifest and the report page.
+    totals = {key: value for key, value in report.details.items() if ":" not in key}
+    counts += [f"{key.replace('_', ' ')} {value}" for key, value in totals.items()]
     return f"{report.stage:<10}{report.seconds:8.1f} s  {report.output}  {', '.join(counts)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from mcld.models import load_mcld
 from mcld.stages.columns import report_of
 from mcld.stages.mapper import Mapper, SerialMapper
 from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, part_name, run_parts
-from mcld.storage import read_json, sha256_of_file, write_bytes, write_json
+from mcld.storage import read_json, sha256_of_bytes, sha256_of_file, write_bytes, write_json
 from mcld.types import Report, Sample
 from mcld.workspace import Workspace
 
@@ -39,8 +40,6 @@ class GenerateWork(PartWork[TestPairs]):
     params: GenerateParams
     generator: Generator
     samples: Samples
-    height_px: int
-    width_px: int
     model_sha256: str
     shards_sha256: str
 
@@ -78,9 +77,10 @@ class GenerateWork(PartWork[TestPairs]):
             images = self.generator.render(samples, seeds=seeds, params=self.params)
         for pair, image in zip(batch, images.permute(0, 2, 3, 1).numpy(), strict=True):
             name = f"{row}/{pair.id}.png"
-            data = encode_png(resize(to_8_bit(image), height_px=self.height_px, width_px=self.width_px))
+            size = {"height_px": self.params.height_px, "width_px": self.params.width_px}
+            data = encode_png(resize(to_8_bit(image), **size))
             write_bytes(out_dir / name, data=data)
-            hashes[name] = sha256_of_file(out_dir / name)
+            hashes[name] = sha256_of_bytes(data)
 
     def _sample(self, row: str, *, pair: TestPair) -> Sample:
         source = pair.wrong_source if row == "wrong_source" else pair.source
@@ -90,8 +90,6 @@ class GenerateWork(PartWork[TestPairs]):
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     """Render `generate.num_pairs` test pairs with the trained model. Runs here, on all cores."""
-    import time
-
     started = time.monotonic()
     out_dir = workspace.stage_dir("generate")
     shards_dir = workspace.stage_dir("shards")
@@ -106,25 +104,31 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
             vae=load_vae(workspace.stage_dir("weights") / "vae").to(device),
         ),
         samples=samples,
-        height_px=params.generate.height_px,
-        width_px=params.generate.width_px,
         model_sha256=sha256_of_file(workspace.stage_dir("train") / MANIFEST_NAME),
         shards_sha256=sha256_of_file(shards_dir / MANIFEST_NAME),
     )
-    settings = params.generate.model_dump(mode="json")
-    settings |= {"height_px": work.height_px, "width_px": work.width_px}
     manifest, num_reused = run_parts(
         "generate",
         out_dir=out_dir,
-        settings=settings,
+        settings=params.generate.model_dump(mode="json"),
         format_version=FORMAT_VERSION,
         plans=_plans(pairs),
         work=work,
         mapper=SerialMapper(),
     )
+    _remove_other_images(out_dir, pairs=pairs)
     write_json(out_dir / PAIRS_NAME, value=[pair.as_dict() for pair in pairs])
     finish(manifest, out_dir=out_dir)
     return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
+
+
+def _remove_other_images(out_dir: Path, *, pairs: TestPairs) -> None:
+    """Remove images of pairs that an earlier run rendered and this one does not ask for."""
+    wanted = {f"{pair.id}.png" for pair in pairs}
+    for row in ROWS:
+        for path in (out_dir / row).glob("*.png"):
+            if path.name not in wanted:
+                path.unlink()
 
 
 def _plans(pairs: TestPairs) -> list[PartPlan[TestPairs]]:

@@ -13,8 +13,11 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from mcld.stages import run_stage
+from mcld.stages.mapper import SerialMapper
 from mcld.tracking import default_uri
 from mcld.workspace import Workspace
+from tests.stages.tiny_weights import MODEL_PARAMS, params_with
 
 REPOSITORY_DIR = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -84,3 +87,10 @@ def test_every_pair_has_its_four_images_at_the_size_asked_for(sweep: Sweep) -> N
         for row in ("generated", "wrong_source", "wrong_pose", "vae_reconstruction"):
             with Image.open(out_dir / row / f"{pair['id']}.png") as image:
                 assert (image.mode, image.size) == ("RGB", (48, 64))
+
+
+def test_fewer_pairs_leave_no_image_of_the_others(sweep: Sweep) -> None:
+    fewer = params_with(MODEL_PARAMS, section="generate", num_pairs=2)
+    run_stage("generate", fewer, workspace=sweep.workspace, mapper=SerialMapper())
+    images = sorted(path.name for path in (sweep.workspace.stage_dir("generate") / "generated").iterdir())
+    assert images == ["000000.png", "000001.png"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,6 +23,7 @@ from mcld.storage import sha256_of_file, write_bytes
 from mcld.workspace import Workspace
 from tests.stages.fake_run import HEIGHT_PX, PARAMS, make_run
 
+REPOSITORY_DIR = Path(__file__).parents[2]
 NAMES = ("index.html", "gallery.png", "wrong_source.png", "wrong_pose.png")
 
 
@@ -137,3 +142,21 @@ def test_an_unfinished_stage_is_named(workspace: Workspace) -> None:
     (workspace.stage_dir("evaluate") / "manifest.json").unlink()
     with pytest.raises(DataError, match="stage 'evaluate' has not finished"):
         report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+
+
+@pytest.mark.parametrize("point", ["page_written", "manifest_written"])
+def test_a_kill_leaves_the_old_page_and_a_repeat_the_same_bytes(workspace: Workspace, point: str) -> None:
+    out_dir = workspace.stage_dir("report")
+    before = {path.name: path.read_bytes() for path in out_dir.iterdir()}
+    code = (
+        "from pathlib import Path; from mcld.workspace import Workspace; from mcld.stages import report;"
+        "from mcld.stages.mapper import SerialMapper; from tests.stages.fake_run import PARAMS;"
+        f"report.run(PARAMS, workspace=Workspace(root=Path({str(workspace.root)!r})), mapper=SerialMapper())"
+    )
+    environment = {**os.environ, "MCLD_FAULT": f"report:{point}:1"}
+    killed = subprocess.run([sys.executable, "-c", code], env=environment, cwd=REPOSITORY_DIR, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert {path.name: path.read_bytes() for path in out_dir.iterdir()} == before
+    report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+    assert {path.name: path.read_bytes() for path in out_dir.iterdir()} == before
+    assert [path.name for path in out_dir.parent.iterdir() if path.name.startswith(".")] == []
