@@ -9,20 +9,13 @@ from diffusers import AutoencoderKL
 from transformers import CLIPImageProcessor
 
 from mcld.conditions.latents import clip_batch, encode_moments, image_batch, resize_image, sample_moments
+from tests.tiny_models import tiny_vae
 
 
 @pytest.fixture(scope="module")
 def vae() -> AutoencoderKL:
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=2,
-    ).eval()
+    return tiny_vae()
 
 
 def _image(height: int, width: int) -> np.ndarray:

@@ -7,44 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
 
 from mcld.config import GenerateParams
 from mcld.inference.generate import Generator, conditions_of
-from mcld.models import MCLD, FaceProjectorConfig, ModelConfig
+from mcld.models import MCLD
 from mcld.types import Pair, Sample
+from tests.tiny_models import TINY_CONFIG, tiny_vae
 
 PARAMS = GenerateParams(num_inference_steps=3, guidance_scale=2.0)
-CONFIG = ModelConfig(
-    block_out_channels=(16, 16),
-    attention_levels=(True, True),
-    layers_per_block=1,
-    attention_head_dim=2,
-    cross_attention_dim=8,
-    norm_num_groups=8,
-    latent_channels=4,
-    pose_channels=(4, 4, 8, 8),
-    face=FaceProjectorConfig(dim=8, depth=1, dim_head=4, heads=2, num_tokens=4, embedding_dim=6),
-)
 
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=2,
-    )
-    model = MCLD(CONFIG)
+    vae = tiny_vae()
+    model = MCLD(TINY_CONFIG)
     for parameter in model.pose_guider.parameters():
         if parameter.dim() > 1:  # the last one is zero at first: the pose would not count
             torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-    return Generator(model=model.eval(), vae=vae.eval())
+    return Generator(model=model.eval(), vae=vae)
 
 
 def _sample(seed: int) -> Sample:

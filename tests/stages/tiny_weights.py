@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 
 from mcld.config import (
@@ -21,6 +19,7 @@ from mcld.storage import write_json
 from mcld.training.tiny_base.image_encoder import build_image_encoder
 from mcld.training.tiny_base.unet import PosedUNet, UNetSettings, base_model_config
 from tests.stages.tiny_pipeline import PARAMS
+from tests.tiny_models import LATENT_CHANNELS, tiny_vae
 
 UNET = UNetSettings(
     block_out_channels=(16, 16),
@@ -29,7 +28,6 @@ UNET = UNetSettings(
     norm_num_groups=8,
     pose_channels=(4, 4, 8, 8),
 )
-LATENT_CHANNELS = 4
 
 MODEL_PARAMS = PARAMS.model_copy(
     update={
@@ -54,17 +52,7 @@ MODEL_PARAMS = PARAMS.model_copy(
 
 def write_tiny_weights(directory: Path) -> Path:
     """A folder as `weights.base_dir` wants it."""
-    torch.manual_seed(0)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
-        norm_num_groups=2,
-        sample_size=32,
-    )
-    vae.save_pretrained(directory / "vae")
+    tiny_vae().save_pretrained(directory / "vae")
     posed = PosedUNet(base_model_config(UNET, latent_channels=LATENT_CHANNELS))
     posed.stock_unet().save_pretrained(directory / "unet")
     build_image_encoder(seed=0, projection_dim=UNET.cross_attention_dim).save_pretrained(

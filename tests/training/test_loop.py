@@ -8,21 +8,10 @@ import torch
 
 from mcld.config import DiffusionParams, TrainParams
 from mcld.errors import CheckpointError
-from mcld.models import MCLD, FaceProjectorConfig, ModelConfig
+from mcld.models import MCLD
 from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
 from mcld.types import Batch, Pair
-
-CONFIG = ModelConfig(
-    block_out_channels=(16, 16),
-    attention_levels=(True, True),
-    layers_per_block=1,
-    attention_head_dim=2,
-    cross_attention_dim=8,
-    norm_num_groups=8,
-    latent_channels=4,
-    pose_channels=(4, 4, 8, 8),
-    face=FaceProjectorConfig(dim=8, depth=1, dim_head=4, heads=2, num_tokens=4, embedding_dim=6),
-)
+from tests.tiny_models import TINY_CONFIG
 
 
 class FixedBatches:
@@ -67,7 +56,7 @@ def _run(
     directory: Path, *, num_steps: int, learning_rate: float = 1e-2, scale: float = 1.0
 ) -> tuple[TrainingProgress, MCLD, list[str]]:
     torch.manual_seed(0)
-    model = MCLD(CONFIG)
+    model = MCLD(TINY_CONFIG)
     train = TrainParams(
         steps=6, learning_rate=learning_rate, checkpoint_every_steps=2, sample_every_steps=3, warmup_steps=1
     )
@@ -112,7 +101,7 @@ def _killed_at(directory: Path, *, step: int) -> None:
 
     with pytest.raises(_StopHereError):
         train_model(
-            MCLD(CONFIG), batches=FixedBatches(), settings=settings, on_checkpoint=stop, on_sample=stop
+            MCLD(TINY_CONFIG), batches=FixedBatches(), settings=settings, on_checkpoint=stop, on_sample=stop
         )
 
 
