@@ -1,6 +1,7 @@
 """Muon for kernels and matrices (Jordan et al. 2024): momentum, orthogonalised before it is applied.
 
-What it gained on the tiny autoencoder stands in docs/log.md. `torch.optim.Muon` takes matrices only; here a kernel (out, in, 3, 3) is the matrix (out, in * 9).
+What it gained on the tiny autoencoder stands in docs/log.md. `torch.optim.Muon` takes matrices only; here a
+kernel (out, in, 3, 3) is the matrix (out, in * 9).
 """
 
 from __future__ import annotations
