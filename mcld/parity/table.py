@@ -1,0 +1,31 @@
+"""The table that people read: check, relative error, tolerance, verdict, and where the error is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mcld.parity.rows import Row
+
+NAME_WIDTH = 63  # of the longest name, "seed 1: feature down_blocks.0.attentions.0.transformer_blocks.0"
+
+
+def heading() -> str:
+    """The line above the rows."""
+    return f"{'check':<{NAME_WIDTH}}  {'error':>8}  {'tolerance':>9}  verdict"
+
+
+def describe(row: Row) -> str:
+    """One row. `error` is relative; NaN and infinity are shown as such."""
+    verdict = "ok" if row.passed else "ABOVE"
+    line = f"{row.name:<{NAME_WIDTH}}  {row.error:>8.1e}  {_tolerance(row):>9}  {verdict:<7}  {row.note}"
+    return line.rstrip()
+
+
+def summarise(rows: Iterable[Row]) -> str:
+    """The last line."""
+    rows = tuple(rows)
+    return f"{len(rows)} checks, {sum(not row.passed for row in rows)} above tolerance"
+
+
+def _tolerance(row: Row) -> str:
+    return "exact" if row.tolerance == 0.0 else f"{row.tolerance:.0e}"
