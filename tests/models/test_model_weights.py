@@ -92,6 +92,7 @@ def test_full_size_model_has_the_authors_keys_and_shapes() -> None:
 def test_both_unets_start_from_the_base_and_new_parts_are_quiet() -> None:
     base = base_unet()
     model = initialise_mcld(TINY, base_unet=base, seed=3)
+    assert model.reference_net is not None
     for name, value in base.state_dict().items():
         assert torch.equal(model.denoiser.unet.state_dict()[name], value), name
         if not name.startswith(("conv_out", "conv_norm_out")):
