@@ -1,7 +1,19 @@
 """The diffusion process around the model: noise schedule, training loss and sampling. Knows no model."""
 
 from mcld.diffusion.loss import VLoss, face_cells, face_weighted_v_loss, min_snr_weight
-from mcld.diffusion.sampling import Denoise, OnStep, SamplingStep, ddim_scheduler, initial_noise, sample
+from mcld.diffusion.sampling import (
+    Denoise,
+    Generators,
+    OnStep,
+    SamplingStep,
+    Scheduler,
+    check_sampling,
+    ddim_scheduler,
+    draw_rows,
+    initial_noise,
+    sample,
+    seeded_generators,
+)
 from mcld.diffusion.schedule import (
     NoiseSchedule,
     add_noise,
@@ -14,19 +26,24 @@ from mcld.diffusion.schedule import (
 
 __all__ = [
     "Denoise",
+    "Generators",
     "NoiseSchedule",
     "OnStep",
     "SamplingStep",
+    "Scheduler",
     "VLoss",
     "add_noise",
+    "check_sampling",
     "ddim_scheduler",
     "draw_noise",
+    "draw_rows",
     "face_cells",
     "face_weighted_v_loss",
     "initial_noise",
     "min_snr_weight",
     "offset_noise",
     "sample",
+    "seeded_generators",
     "signal_levels",
     "signal_to_noise",
     "v_target",

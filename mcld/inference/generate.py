@@ -1,6 +1,6 @@
-"""Render batches of pairs: conditions and one seed a pair in, images out.
+"""Render batches of pairs: conditions and noise in, images out.
 
-Shapes: B batch, C latent channels, H W pixels, h w = H/8 W/8.
+Shapes: B batch, H W pixels.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from mcld.conditions.latents import decode_latents, sample_moments
-from mcld.config import GenerateParams
-from mcld.devices import on_device
-from mcld.diffusion import NoiseSchedule, ddim_scheduler, initial_noise, sample
+from mcld.config import DiffusionParams, GenerateParams
+from mcld.diffusion import Generators, NoiseSchedule, ddim_scheduler
+from mcld.inference.pipeline import MCLDPipeline, MCLDPipelineOutput
 from mcld.models import MCLD
 from mcld.types import Conditions, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
-    """A trained model with the VAE that decodes for it."""
+    """A trained model with the VAE that decodes for it, and the noise schedule to sample by."""
 
     model: MCLD
     vae: AutoencoderKL
+    schedule: NoiseSchedule
 
     @property
     def scaling_factor(self) -> float:
@@ -38,24 +39,20 @@ class Generator:
         """Where both models are."""
         return next(self.model.parameters()).device
 
-    @torch.no_grad()
-    def render(self, samples: Sequence[Sample], *, seeds: Sequence[int], params: GenerateParams) -> Tensor:
-        """Images (B, 3, H, W) float32 in [0, 1]. Row i depends on sample i and seed i alone."""
-        conditions = on_device(conditions_of(samples, scaling_factor=self.scaling_factor), device=self.device)
-        prepared = self.model.prepare(conditions, with_null=params.guidance_scale != 1.0)
-        channels, height, width = latent_shape(samples[0])
-
-        def denoise(latent_BCHW: Tensor, timestep_B: Tensor) -> Tensor:
-            return self.model.denoise(latent_BCHW, timestep_B=timestep_B, prepared=prepared)
-
-        latents = sample(
-            denoise,
-            noise_BCHW=initial_noise(seeds, shape_CHW=(channels, height, width)).to(self.device),
-            scheduler=ddim_scheduler(NoiseSchedule(beta_curve=params.beta_schedule)),
-            num_steps=params.num_inference_steps,
+    def render(self, samples: Sequence[Sample], *, generator: Generators, params: GenerateParams) -> Tensor:
+        """Images (B, 3, H, W) float32 in [0, 1]. With a generator a row, row i depends on sample i alone."""
+        pipeline = MCLDPipeline(model=self.model, vae=self.vae, scheduler=ddim_scheduler(self.schedule))
+        pipeline.set_progress_bar_config(disable=True)
+        output = pipeline(
+            conditions_of(samples, scaling_factor=self.scaling_factor),
+            num_inference_steps=params.num_inference_steps,
             guidance_scale=params.guidance_scale,
+            generator=generator,
+            output_type="pt",
         )
-        return decode_latents(self.vae, latents=latents, scaling_factor=self.scaling_factor).cpu()
+        assert isinstance(output, MCLDPipelineOutput)
+        assert isinstance(output.images, Tensor)
+        return output.images.cpu()
 
     @torch.no_grad()
     def reconstruct(self, samples: Sequence[Sample]) -> Tensor:
@@ -63,6 +60,20 @@ class Generator:
         moments = torch.from_numpy(np.stack([item.target_moments for item in samples]))
         mean, _ = moments.chunk(2, dim=1)
         return decode_latents(self.vae, latents=mean.to(self.device), scaling_factor=1.0).cpu()
+
+
+def sampling_schedule(params: GenerateParams, *, diffusion: DiffusionParams) -> NoiseSchedule:
+    """The noise schedule to sample by: that of the training, `diffusion`, unless another is asked for."""
+    wanted = params.beta_schedule
+    return NoiseSchedule(beta_curve=diffusion.beta_schedule if wanted == "training" else wanted)
+
+
+def generator_after(seed: int, *, num_rows: int, shape_CHW: tuple[int, int, int]) -> torch.Generator:
+    """A stream of noise from which `num_rows` rows are drawn already, as in one run through all pairs."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(num_rows):
+        torch.randn(shape_CHW, generator=generator)
+    return generator
 
 
 def latent_shape(item: Sample) -> tuple[int, int, int]:

@@ -25,6 +25,11 @@ class TestPair:
     wrong_source: str
     wrong_pose: str
 
+    @property
+    def number(self) -> int:
+        """Its place among the chosen pairs."""
+        return int(self.id)
+
     def as_dict(self) -> dict[str, str]:
         """Plain values, for pairs.json."""
         return asdict(self)
