@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -14,7 +16,8 @@ from mcld.config import ModelParams
 from mcld.errors import WeightsError
 from mcld.models.config import FaceProjectorConfig, ModelConfig, unet_settings
 from mcld.models.pose_guider import PoseGuider
-from mcld.models.weights import WEIGHTS_NAME, read_safetensors
+from mcld.models.tensor_files import read_safetensors
+from mcld.models.weights import WEIGHTS_NAME
 from mcld.storage import read_json, write_json
 
 
@@ -49,15 +52,8 @@ def load_base(directory: Path) -> BaseWeights:
 
 def model_config(base: BaseWeights, *, params: ModelParams, face_dim: int) -> ModelConfig:
     """The model's settings: sizes from the base weights, the rest from `params`."""
-    unet = base.unet.config
     return ModelConfig(
-        block_out_channels=tuple(unet.block_out_channels),
-        attention_levels=tuple("CrossAttn" in name for name in unet.down_block_types),
-        layers_per_block=unet.layers_per_block,
-        attention_head_dim=unet.attention_head_dim,
-        cross_attention_dim=unet.cross_attention_dim,
-        norm_num_groups=unet.norm_num_groups,
-        latent_channels=unet.in_channels,
+        **unet_sizes(base.unet.config),
         pose_channels=base.pose_channels,
         face=FaceProjectorConfig(
             dim=params.projector_dim,
@@ -71,8 +67,24 @@ def model_config(base: BaseWeights, *, params: ModelParams, face_dim: int) -> Mo
         aggregation=params.aggregation,
         use_texture=params.use_texture,
         use_face=params.use_face,
+        use_reference=params.use_reference,
         iuv_channel_order=params.iuv_channel_order,
+        iuv_resize=params.iuv_resize,
+        reference_precision=params.reference_precision,
     )
+
+
+def unet_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `ModelConfig` that a diffusers UNet's config decides."""
+    return {
+        "block_out_channels": tuple(config["block_out_channels"]),
+        "attention_levels": tuple("CrossAttn" in name for name in config["down_block_types"]),
+        "layers_per_block": config["layers_per_block"],
+        "attention_head_dim": config["attention_head_dim"],
+        "cross_attention_dim": config["cross_attention_dim"],
+        "norm_num_groups": config["norm_num_groups"],
+        "latent_channels": config["in_channels"],
+    }
 
 
 def save_untrained(

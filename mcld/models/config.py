@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from mcld.errors import ConfigError
+from mcld.types import IuvResize
 
 Aggregation = Literal["mfca", "concat"]
 ChannelOrder = Literal["iuv", "vui"]
@@ -34,9 +35,19 @@ class ModelConfig:
 
     `attention_head_dim` is the NUMBER of heads, as SD-1.5 means it. `attention_levels` says which UNet levels
     have cross-attention; None means all but the deepest, as in SD-1.5. The pose image is `2 **
-    (len(pose_channels) - 1)` times the latent. `aggregation`, `use_texture` and `use_face` are the paper's
-    ablations. `iuv_channel_order` is the order in which PoseGuider reads the IUV, and `reference_precision`
-    how finely the reference features are kept: the authors' released weights want "vui" and "float16".
+    (len(pose_channels) - 1)` times the latent. `iuv_channel_order` is the order in which PoseGuider reads the
+    IUV, `iuv_resize` how it was brought to the model's size in training, and `reference_precision` how finely
+    the reference features are kept: the authors' released weights want "vui", "bicubic" and "float16".
+
+    Four fields are the ablations; what each takes away:
+
+    - `use_texture=False`: the texture token e2. ReferenceNet still reads the texture.
+    - `use_face=False`: the face tokens, the face projector and the denoiser's `to_{k,v}_ip`.
+    - `aggregation="concat"`: the paper's aggregation module. Every stage attends to [e1; e2; f] in one
+      softmax, so there is no `to_{k,v}_ip` and `face_scale` has no effect.
+    - `use_reference=False`: ReferenceNet. Not in the paper, whose plainest baseline has one.
+
+    The paper's B1 is no texture and no face, B3 is concat, B5 is no face.
     """
 
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
@@ -52,7 +63,9 @@ class ModelConfig:
     aggregation: Aggregation = "mfca"
     use_texture: bool = True
     use_face: bool = True
+    use_reference: bool = True
     iuv_channel_order: ChannelOrder = "iuv"
+    iuv_resize: IuvResize = "nearest"
     reference_precision: ReferencePrecision = "compute"
 
     def __post_init__(self) -> None:
@@ -66,6 +79,11 @@ class ModelConfig:
         return tuple(
             level < len(self.block_out_channels) - 1 for level in range(len(self.block_out_channels))
         )
+
+    @property
+    def has_face_attention(self) -> bool:
+        """Do the face tokens have keys, values and a softmax of their own?"""
+        return self.use_face and self.aggregation == "mfca"
 
     @property
     def pose_factor(self) -> int:
@@ -135,6 +153,7 @@ def _check(config: ModelConfig) -> None:
     for name, value, allowed in (
         ("aggregation", config.aggregation, ("mfca", "concat")),
         ("iuv_channel_order", config.iuv_channel_order, ("iuv", "vui")),
+        ("iuv_resize", config.iuv_resize, ("nearest", "bicubic")),
         ("reference_precision", config.reference_precision, ("compute", "float16")),
     ):
         if value not in allowed:

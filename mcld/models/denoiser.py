@@ -95,7 +95,7 @@ class Denoiser(nn.Module):
         for name, _ in named_blocks(self.unet):
             if num_condition_tokens(self.config, stage=stage_of(name)) == 1:
                 prefixes.append(f"{name}.attn2.to_k.")
-                if not self.config.use_face:
+                if not self.config.has_face_attention:
                     prefixes += [f"{name}.norm2.", f"{name}.attn2.to_q."]
         return parameter_names(self.unet, prefixes=prefixes)
 
@@ -136,5 +136,5 @@ def _focal_processor(config: ModelConfig, *, width: int) -> FocalCrossAttention:
         width=width,
         condition_dim=config.cross_attention_dim,
         face_scale=config.face_scale,
-        with_face=config.use_face,
+        with_face=config.has_face_attention,
     )

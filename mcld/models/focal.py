@@ -1,7 +1,8 @@
 """Focal conditions: which appearance tokens each stage of the denoiser attends to.
 
 MCLD's multi-focal aggregation (arXiv 2503.15686): down blocks see the image token e1, the middle sees e1 and
-the texture token e2, up blocks see e2; face tokens go everywhere, apart. A dropped token is a zero vector.
+the texture token e2, up blocks see e2; face tokens go everywhere, apart. The ablation "concat" shows all
+tokens to every stage, in one sequence. A dropped token is a zero vector.
 
 Shapes: B rows, D embedding width, T condition tokens, F face tokens.
 """
@@ -28,7 +29,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FocalConditions:
-    """The tokens by stage of the UNet; the face tokens are the same at every stage."""
+    """The tokens by stage of the UNet; `face_BFD` are those attended to apart, the same at every stage."""
 
     down_BTD: Tensor  # noqa: N815
     mid_BTD: Tensor  # noqa: N815
@@ -41,19 +42,22 @@ class FocalConditions:
 
 
 def focal_conditions(tokens: Tokens, *, config: ModelConfig) -> FocalConditions:
-    """Distribute the tokens over the stages; the ablations show e1 and e2 to every stage, or e1 alone."""
-    image, texture = tokens.image, tokens.texture
+    """Distribute the tokens over the stages."""
+    image, texture, face = tokens.image, tokens.texture, tokens.face
     both = torch.cat([image, texture], dim=1) if config.use_texture else image
-    if not config.use_texture or config.aggregation == "concat":
-        return FocalConditions(down_BTD=both, mid_BTD=both, up_BTD=both, face_BFD=tokens.face)
-    return FocalConditions(down_BTD=image, mid_BTD=both, up_BTD=texture, face_BFD=tokens.face)
+    if config.aggregation == "concat":
+        every = torch.cat([both, face], dim=1) if face is not None else both
+        return FocalConditions(down_BTD=every, mid_BTD=every, up_BTD=every, face_BFD=None)
+    if not config.use_texture:
+        return FocalConditions(down_BTD=image, mid_BTD=image, up_BTD=image, face_BFD=face)
+    return FocalConditions(down_BTD=image, mid_BTD=both, up_BTD=texture, face_BFD=face)
 
 
 def num_condition_tokens(config: ModelConfig, *, stage: Stage) -> int:
-    """How many image tokens the blocks of `stage` attend to: T of `focal_conditions`."""
-    if not config.use_texture:
-        return 1
-    return 2 if stage == "mid" or config.aggregation == "concat" else 1
+    """How many tokens the blocks of `stage` attend to, but for those apart: T of `focal_conditions`."""
+    if config.aggregation == "concat":
+        return 1 + int(config.use_texture) + (config.face.num_tokens if config.use_face else 0)
+    return 2 if stage == "mid" and config.use_texture else 1
 
 
 def zero_rows(token_BTD: Tensor, *, where_B: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ way;
 - face projector: random, from the seed.
 
 So with whatever pose and face, the first prediction is that of the base UNet with its reference, and the new
-conditions grow in from zero.
+conditions grow in from zero. (Not so the face in the ablation "concat", where the base's softmax sees it.)
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def initialise_mcld(
         model = MCLD(config)
     base = base_unet.state_dict()
     _load_base(model.denoiser.unet, base=base)
-    _load_base(model.reference_net.unet, base=base)
+    if model.reference_net is not None:
+        _load_base(model.reference_net.unet, base=base)
     if pose_embedding is not None:
         _load_pose_embedding(model.pose_guider, state=pose_embedding)
     _quiet_face_projections(model.denoiser.unet)

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mcld.errors import DataError
 from mcld.models.attention import BlockContext
+from mcld.models.checks import check_conditions, check_latent, check_prepared_latent
 from mcld.models.config import ModelConfig
 from mcld.models.denoiser import Denoiser
 from mcld.models.face_projector import FaceProjector
@@ -47,7 +47,7 @@ class MCLD(nn.Module):
         super().__init__()
         self.config = config
         self.denoiser = Denoiser(config)
-        self.reference_net = ReferenceNet(config)
+        self.reference_net = ReferenceNet(config) if config.use_reference else None
         self.pose_guider = PoseGuider(config)
         self.face_projector: FaceProjector | None = None
         if config.use_face:  # without it (ablation) there is no projector to train or save
@@ -74,10 +74,10 @@ class MCLD(nn.Module):
         distributed training needs the same modules used on every rank. Masks on the CPU spare a GPU
         synchronisation.
         """
-        self._check(conditions)
-        self._check_sizes(conditions, latent_BCHW=noisy_latent_BCHW)
+        check_conditions(conditions, config=self.config)
+        check_latent(noisy_latent_BCHW, conditions=conditions, config=self.config)
         tokens = self._tokens(conditions, drop_appearance_B=drop_appearance_B, drop_image_B=drop_image_B)
-        dropped_B = union(drop_appearance_B, drop_reference_B)
+        dropped_B = union(drop_appearance_B, drop_reference_B) if self.reference_net is not None else None
         order = rows_with_reference_first(dropped_B=dropped_B, like=noisy_latent_BCHW)
         tokens = _sort_tokens(tokens, order=order)
         v_BCHW: Tensor = self.denoiser(
@@ -95,7 +95,7 @@ class MCLD(nn.Module):
     @torch.no_grad()
     def prepare(self, conditions: Conditions, *, with_null: bool) -> PreparedConditions:
         """All that `denoise` needs of the conditions; `with_null` adds the rows for guidance."""
-        self._check(conditions)
+        check_conditions(conditions, config=self.config)
         tokens = self._tokens(conditions, drop_appearance_B=None, drop_image_B=None)
         reference = self._reference(conditions.texture_latent, image_token_K1D=tokens.image)
         pose_feature = self.pose_guider(conditions.target_iuv)
@@ -111,6 +111,7 @@ class MCLD(nn.Module):
         self, noisy_latent_BCHW: Tensor, *, timestep_B: Tensor, prepared: PreparedConditions
     ) -> Tensor:
         """v (B, C, H, W) for the rows of `prepared`, in the latent's own dtype."""
+        check_prepared_latent(noisy_latent_BCHW, pose_feature_BPHW=prepared.pose_feature)
         v_BCHW = self.denoiser.denoise(
             noisy_latent_BCHW.to(self.dtype),
             timestep_B=timestep_B,
@@ -122,14 +123,15 @@ class MCLD(nn.Module):
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute activations of both UNets in the backward pass: less memory, about a third more time."""
         self.denoiser.gradient_checkpointing = enabled
-        self.reference_net.gradient_checkpointing = enabled
+        if self.reference_net is not None:
+            self.reference_net.gradient_checkpointing = enabled
 
     def dead_parameter_names(self) -> tuple[str, ...]:
         """Names of weights without any effect, such as keys of a softmax over one token. Never trained."""
-        return (
-            *(f"denoiser.unet.{name}" for name in self.denoiser.dead_parameter_names()),
-            *(f"reference_net.unet.{name}" for name in self.reference_net.dead_parameter_names()),
-        )
+        names = [f"denoiser.unet.{name}" for name in self.denoiser.dead_parameter_names()]
+        if self.reference_net is not None:
+            names += [f"reference_net.unet.{name}" for name in self.reference_net.dead_parameter_names()]
+        return tuple(names)
 
     def _tokens(
         self, conditions: Conditions, *, drop_appearance_B: Tensor | None, drop_image_B: Tensor | None
@@ -147,34 +149,14 @@ class MCLD(nn.Module):
             face=face,
         )
 
-    def _reference(self, texture_latent_KCHW: Tensor, *, image_token_K1D: Tensor) -> dict[str, Tensor]:
+    def _reference(self, texture_latent_KCHW: Tensor, *, image_token_K1D: Tensor) -> dict[str, Tensor] | None:
+        if self.reference_net is None:
+            return None
         texture_latent_KCHW = texture_latent_KCHW.to(self.dtype)
         features: dict[str, Tensor] = self.reference_net(texture_latent_KCHW, image_token_K1D=image_token_K1D)
         if self.config.reference_precision == "float16":
             return {name: feature.half().to(feature.dtype) for name, feature in features.items()}
         return features
-
-    def _check(self, conditions: Conditions) -> None:
-        config = self.config
-        for name, width, expected in (
-            ("image_embedding", conditions.image_embedding.shape[-1], config.cross_attention_dim),
-            ("texture_embedding", conditions.texture_embedding.shape[-1], config.cross_attention_dim),
-            ("face_embedding", conditions.face_embedding.shape[-1], config.face.embedding_dim),
-            ("texture_latent", conditions.texture_latent.shape[1], config.latent_channels),
-        ):
-            if width != expected:
-                raise DataError(f"conditions.{name}: width {width}, but this model was built for {expected}")
-        size = tuple(conditions.target_iuv.shape[2:])
-        if any(side % config.pose_factor for side in size):
-            raise DataError(f"conditions.target_iuv: size {size} is not a multiple of {config.pose_factor}")
-
-    def _check_sizes(self, conditions: Conditions, *, latent_BCHW: Tensor) -> None:
-        size, latent_size = tuple(conditions.target_iuv.shape[2:]), tuple(latent_BCHW.shape[2:])
-        expected = tuple(side * self.config.pose_factor for side in latent_size)
-        if size != expected:
-            raise DataError(
-                f"conditions.target_iuv: size {size}, but a latent of {latent_size} needs {expected}"
-            )
 
 
 def _sort_tokens(tokens: Tokens, *, order: RowOrder) -> Tokens:

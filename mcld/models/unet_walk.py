@@ -20,6 +20,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 Stage = Literal["down", "mid", "up"]
@@ -99,7 +100,7 @@ def walk(
             hidden_BCHW = _walk_attention(step, hidden_BCHW=hidden_BCHW, transform=transform)
         elif isinstance(step.module, Upsample2D):
             # The size of the skip to come, not twice our own: latents need not divide by 2 at every level.
-            hidden_BCHW = step.module(hidden_BCHW, skips[-1].shape[2:])
+            hidden_BCHW = step.module.conv(_repeat_pixels(hidden_BCHW, size=skips[-1].shape[2:]))
         else:
             hidden_BCHW = step.module(hidden_BCHW)
         if step.leaves_skip:
@@ -129,6 +130,17 @@ def _walk_attention(step: Step, *, hidden_BCHW: Tensor, transform: Transform) ->
     pixel_BCHW = token_BLC.transpose(1, 2).reshape(hidden_BCHW.shape)
     change_BCHW: Tensor = step.module.proj_out(pixel_BCHW)
     return hidden_BCHW + change_BCHW
+
+
+def _repeat_pixels(hidden_BCHW: Tensor, *, size: torch.Size) -> Tensor:
+    """Nearest-neighbour upsampling to twice the size, or to one less at an odd `size`."""
+    if not torch.compiler.is_compiling():
+        return F.interpolate(hidden_BCHW, size=tuple(size), mode="nearest")
+    # The same values. Inductor (torch 2.13, CPU) gives no gradient at all to what stands in front of a
+    # nearest interpolation between two residual blocks.
+    rows, channels, height, width = hidden_BCHW.shape
+    twice_BCHW = hidden_BCHW[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2)
+    return twice_BCHW.reshape(rows, channels, 2 * height, 2 * width)[:, :, : size[0], : size[1]]
 
 
 def _down_steps(unet: UNet2DConditionModel) -> list[Step]:

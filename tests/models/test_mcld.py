@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 import torch
@@ -123,16 +122,6 @@ def test_nothing_persists_between_calls(model: MCLD) -> None:
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-def test_gradient_checkpointing_gives_the_same_gradients() -> None:
-    model = tiny_model()
-    drop = torch.tensor([False, True])
-    plain = gradients(model, drop=drop)
-    model.set_gradient_checkpointing(True)
-    again = gradients(model, drop=drop)
-    assert plain.keys() == again.keys()
-    assert all(torch.equal(plain[name], again[name]) for name in plain)
-
-
 def test_exactly_the_trainable_weights_get_a_gradient_even_when_every_row_is_dropped() -> None:
     model = tiny_model()
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -170,28 +159,6 @@ def test_latents_of_any_size_work(model: MCLD, latent_hw: tuple[int, int]) -> No
     conditions = tiny_conditions(2, latent_hw=latent_hw, texture_hw=(5, 11))
     v = model(tiny_latent(2, latent_hw=latent_hw), timestep_B=torch.tensor([1, 2]), conditions=conditions)
     assert v.shape == (2, 4, *latent_hw)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"use_texture": False, "use_face": False}, {"aggregation": "concat"}, {"use_face": False}]
-)
-def test_ablations_train_exactly_their_trainable_weights(changes: dict[str, Any]) -> None:
-    model = tiny_model(**changes)
-    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert gradients(model).keys() == trainable
-    assert any("to_k_ip" in name for name in trainable) == bool(changes.get("use_face", True))
-
-
-def test_torch_compile_captures_the_denoiser_in_one_graph_also_in_a_mixed_batch() -> None:
-    model = tiny_model()
-    conditions, latent, timestep = tiny_conditions(3), tiny_latent(3), torch.tensor([400, 2, 999])
-    drop = torch.tensor([False, True, False])
-    with torch.no_grad():
-        expected = model(latent, timestep_B=timestep, conditions=conditions, drop_appearance_B=drop)
-        model.denoiser.compile(fullgraph=True, backend="eager")
-        model.reference_net.compile(fullgraph=True, backend="eager")
-        compiled = model(latent, timestep_B=timestep, conditions=conditions, drop_appearance_B=drop)
-    torch.testing.assert_close(compiled, expected)
 
 
 @torch.no_grad()
