@@ -15,7 +15,9 @@ MUON_BETAS = (0.9, 0.99)
 def adamw(module: nn.Module, *, learning_rate: float, weight_decay: float) -> dict[str, Optimizer]:
     """AdamW over every parameter that is trained, as in the paper."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return _with_peaks({"adamw": torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)})
+    return _with_peaks(
+        {"adamw": torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay, fused=True)}
+    )
 
 
 def muon_and_adamw(
@@ -24,7 +26,9 @@ def muon_and_adamw(
     """Muon over kernels and matrices, AdamW over vectors and the layers named in `ends`."""
     matrices, rest = split_parameters(module, ends=ends)
     muon = Muon(matrices, lr=kernel_learning_rate)
-    return _with_peaks({"muon": muon, "adamw": torch.optim.AdamW(rest, lr=learning_rate, betas=MUON_BETAS)})
+    return _with_peaks(
+        {"muon": muon, "adamw": torch.optim.AdamW(rest, lr=learning_rate, betas=MUON_BETAS, fused=True)}
+    )
 
 
 def apply_gradients(

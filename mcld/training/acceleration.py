@@ -1,0 +1,43 @@
+"""Make the same training faster: memory layout, compiled modules and attention kernels. Numbers stay.
+
+The layout and the kernels change rounding only; what was measured stands in docs/log.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mcld.models import MCLD
+
+# cuDNN's attention first: on Hopper it took 0.6 of the time of PyTorch's flash kernels (docs/log.md).
+ATTENTION_KERNELS = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+# Without it the compiler leaves kernels of convolutions in a layout that is copied at every use.
+COMPILE_OPTIONS: dict[str, str | int | bool] = {"force_layout_optimization": True}
+
+
+def use_channels_last(model: MCLD) -> None:
+    """Store convolution kernels channels last, as convolutions of half precision and the CPU's want them."""
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # nn.Module.to takes it
+
+
+def compile_parts(model: MCLD) -> None:
+    """Let torch.compile have each network whole; the choice of rows between them stays in Python."""
+    for network in (model.denoiser, model.reference_net, model.pose_guider, model.face_projector):
+        if network is not None:
+            network.compile(options=COMPILE_OPTIONS)
+
+
+@contextmanager
+def fast_attention(device: torch.device) -> Iterator[None]:
+    """Within it, attention on a GPU prefers the kernels that are fastest there."""
+    with sdpa_kernel(ATTENTION_KERNELS, set_priority=True) if device.type == "cuda" else nullcontext():
+        yield
