@@ -29,7 +29,7 @@ def inputs_fingerprint(name: str, *, workspace: Workspace) -> str:
     """One hash of all that a stage is made from: its settings, its module, the manifests of what it reads."""
     spec = stage_spec(name)
     params = load_params(workspace.root / PARAMS_PATH)
-    settings = {section: getattr(params, section).model_dump(mode="json") for section in spec.params}
+    settings = params.model_dump(mode="json", include=set(spec.params))
     files = [workspace.root / f"{spec.module.replace('.', '/')}.py"]
     files += [workspace.stage_dir(upstream) / MANIFEST_NAME for upstream in spec.inputs]
     return fingerprint([settings, [_hash_or_none(path) for path in files]])

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mcld.cli.check import check_app
+from mcld.cli.weights import weights_app
 from mcld.errors import ConfigError, MCLDError
 
 EXIT_USER_ERROR = 2
@@ -21,8 +23,8 @@ app = typer.Typer(
 )
 profile_app = typer.Typer(help="List ready-made configurations, or use one.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
-weights_app = typer.Typer(help="Make base weights.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
+app.add_typer(check_app, name="check")
 
 
 def main() -> None:
@@ -57,10 +59,11 @@ def run(
 
         print(describe_plan(stage, params, workspace=workspace))
         return
+    from mcld.cli.logs import log_to_stderr
     from mcld.cli.reports import describe, run_and_keep_report
     from mcld.stages.mapper import LocalMapper
 
-    _log_to_stderr()
+    log_to_stderr()
     mapper = LocalMapper(num_workers=num_workers(params.runtime))
     print(describe(run_and_keep_report(stage, params, workspace=workspace, mapper=mapper)))
 
@@ -69,16 +72,16 @@ def run(
 def params(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Show the whole configuration, checked, defaults filled in."""
+    """Show the whole configuration, checked; what is left to the recipe shows its value."""
+    from mcld.cli.plan import flat_values
     from mcld.config import load_params
 
     loaded = load_params()
     if as_json:
         print(loaded.model_dump_json(indent=1))
         return
-    for section, values in loaded.model_dump(mode="json").items():
-        for key, value in values.items():
-            print(f"{section}.{key} = {value}")
+    for name, value in flat_values(loaded, sections=type(loaded).model_fields).items():
+        print(f"{name} = {value}")
 
 
 @app.command()
@@ -100,6 +103,19 @@ def summary() -> None:
     print(summarise(workspace=Workspace()))
 
 
+@app.command()
+def export(
+    out_dir: Annotated[Path, typer.Argument(help="A folder that is new, empty or an earlier export.")],
+) -> None:
+    """Write the trained model as one folder that diffusers loads."""
+    from mcld.cli.export import describe_export, export_pipeline
+    from mcld.config import load_params
+    from mcld.workspace import Workspace
+
+    export_pipeline(out_dir, load_params().generate, workspace=Workspace())
+    print(describe_export(out_dir))
+
+
 @profile_app.command("list")
 def profile_list() -> None:
     """List the profiles; a star marks the one in use."""
@@ -118,24 +134,6 @@ def profile_use(name: Annotated[str, typer.Argument(help="A name from `mcld prof
     print(f"params.yaml is now profile {name}" + (f"; your own is kept as {backup}" if backup else ""))
 
 
-@weights_app.command("make-tiny")
-def weights_make_tiny(
-    out_dir: Annotated[Path, typer.Option(help="Where the finished base is written, with its card.")],
-    work_dir: Annotated[Path, typer.Option(help="Where the corpus and checkpoints are kept.")],
-    num_outfits: Annotated[int, typer.Option(min=20, help="Outfits of the rendered corpus.")] = 1000,
-    vae_steps: Annotated[int, typer.Option(min=1, help="Training steps of the autoencoder.")] = 4800,
-    unet_steps: Annotated[int, typer.Option(min=1, help="Training steps of the UNet.")] = 2600,
-) -> None:
-    """Train the tiny base that ships with the package, from rendered people alone. Repeat it to resume."""
-    _log_to_stderr()
-    from mcld.config import RuntimeParams, num_workers
-    from mcld.training.tiny_base.make import default_settings, make_tiny
-
-    settings = default_settings(num_outfits=num_outfits, vae_steps=vae_steps, unet_steps=unet_steps)
-    card = make_tiny(out_dir, work_dir=work_dir, settings=settings, num_workers=num_workers(RuntimeParams()))
-    print(f"{out_dir}: person PSNR {card['held_out_person_psnr_db']} dB on outfits that training never saw")
-
-
 def _check_stage(name: str) -> None:
     """Raises ConfigError for an unknown stage, with the nearest name."""
     import difflib
@@ -147,17 +145,6 @@ def _check_stage(name: str) -> None:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"stages are: {', '.join(names)}"
         raise ConfigError(f"unknown stage '{name}'; {hint}")
-
-
-def _log_to_stderr() -> None:
-    """Ours from INFO on, others' from WARNING on; stdout is for results."""
-    import logging
-
-    from mcld.progress import silence_libraries
-
-    silence_libraries()
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
-    logging.getLogger("mcld").setLevel(logging.INFO)
 
 
 def _complain(message: str) -> None:

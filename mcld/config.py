@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from mcld.errors import ConfigError
+from mcld.recipes import DEFAULT, Recipe, with_recipe
+from mcld.types import IuvResize
 
 PARAMS_PATH = Path("params.yaml")
 VAE_FACTOR = 8  # one latent cell is 8 x 8 pixels, as in Stable Diffusion
@@ -24,6 +26,8 @@ NonNegative = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveReal = Annotated[float, Field(gt=0.0)]
 NonNegativeReal = Annotated[float, Field(ge=0.0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+BASE_FOLDERS = ("unet_dir", "vae_dir", "image_encoder_dir", "controlnet_dir")  # of WeightsParams
 LatentAligned = Annotated[int, Field(ge=16, le=2048, multiple_of=VAE_FACTOR)]
 
 
@@ -72,21 +76,27 @@ class WeightsParams(Section):
     """Which base weights MCLD starts from.
 
     `tiny` ships with the package; `untrained` is the same VAE and image encoder with a larger UNet that has
-    seen nothing; `sd15` is a folder of the user's.
+    seen nothing; `sd15` is one or several folders of the user's, in diffusers layout as downloaded.
     """
 
     preset: Literal["tiny", "untrained", "sd15"] = "tiny"
-    base_dir: str | None = None  # sd15, in diffusers layout: unet/ vae/ image_encoder/ pose_embedding/
+    base_dir: str | None = None  # sd15: unet/ vae/ image_encoder/ pose_embedding/, where not named below
+    unet_dir: str | None = None  # sd15: Stable Diffusion 1.5 or sd-image-variations, or their unet/
+    vae_dir: str | None = None  # sd15
+    image_encoder_dir: str | None = None  # sd15: with the projection; a whole CLIP model will do
+    controlnet_dir: str | None = None  # sd15: ControlNet-seg, of which only the condition embedding is used
+    expected_sha256: dict[str, Sha256] = {}  # sd15: by name as in sources.json, e.g. vae/config.json
     untrained_channels: Annotated[tuple[int, ...], Field(min_length=2, max_length=4)] = (96, 160, 256)
     untrained_heads: Positive = 8
     seed: NonNegative = 0  # untrained
 
     @model_validator(mode="after")
     def _folder_is_named(self) -> WeightsParams:
-        if self.preset == "sd15" and not self.base_dir:
+        missing = [name for name in BASE_FOLDERS if not getattr(self, name)]
+        if self.preset == "sd15" and not self.base_dir and missing:
             raise ValueError(
-                "weights.base_dir: needed by preset 'sd15'; "
-                "name the folder with unet/, vae/, image_encoder/ and pose_embedding/"
+                "weights.base_dir: needed by preset 'sd15'; name the folder with unet/, vae/, image_encoder/ "
+                f"and pose_embedding/, or each folder apart ({', '.join(missing)})"
             )
         return self
 
@@ -96,6 +106,7 @@ class DenseposeParams(Section):
 
     estimator: Literal["precomputed"] = "precomputed"
     precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_densepose/
+    uv_overflow: Literal["clamp", "wrap"] = "clamp"  # of estimated U and V outside 0..1, on the way to a byte
     min_person_fraction: Probability = 0.005  # of the image's pixels; fewer is "no person detected"
     max_excluded_fraction: Probability = 0.25
 
@@ -142,6 +153,7 @@ class ModelParams(Section):
     aggregation: Literal["mfca", "concat"] = "mfca"
     use_texture: bool = True
     use_face: bool = True
+    use_reference: bool = True
     face_scale: NonNegativeReal = 0.5
     num_face_tokens: Positive = 16
     projector_dim: Positive = 64
@@ -149,6 +161,8 @@ class ModelParams(Section):
     projector_heads: Positive = 4
     projector_head_dim: Positive = 16
     iuv_channel_order: Literal["iuv", "vui"] = "iuv"
+    iuv_resize: IuvResize = "nearest"
+    reference_precision: Literal["compute", "float16"] = "compute"
 
 
 class DiffusionParams(Section):
@@ -175,9 +189,16 @@ class TrainParams(Section):
     weight_decay: NonNegativeReal = 0.01  # adamw
     max_grad_norm: PositiveReal = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
-    null_probability: Probability = 0.1
-    image_dropout_probability: Probability = 0.1
+    dropout_unit: Literal["sample", "batch"] = (
+        "sample"  # what a draw of the three probabilities decides about
+    )
+    null_probability: Probability = 0.1  # all appearance is dropped: what guidance leads away from
+    null_condition: Literal["zero-vectors", "blank-image"] = "zero-vectors"  # what dropped embeddings become
+    null_drops_face: bool = True
+    image_dropout_probability: Probability = 0.1  # the image embedding alone is dropped
+    reference_dropout_probability: Probability = 0.0  # the reference alone is dropped
     image_noise: NonNegativeReal = 0.05  # of the image embedding's own standard deviation
+    ema: bool = True  # keep a moving average of the weights, and use it
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     pairs_per_visit: Positive = 4
     shuffle_outfits: Positive = 64
@@ -187,13 +208,17 @@ class TrainParams(Section):
 
 
 class GenerateParams(Section):
-    """Sampling of the test pairs. A pair's noise comes from (seed, pair) alone, whatever the batch size."""
+    """Sampling of the test pairs.
+
+    A pair's noise comes from (seed, pair) alone or, as in the authors' code, from one stream for all.
+    """
 
     seed: NonNegative = 0
     num_pairs: NonNegative = 48  # 0: every test pair
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] = 10
     guidance_scale: Annotated[float, Field(ge=1.0, le=30.0)] = 1.5
-    beta_schedule: Literal["scaled_linear", "linear"] = "scaled_linear"
+    beta_schedule: Literal["training", "scaled_linear", "linear"] = "training"
+    noise_stream: Literal["pair", "global"] = "pair"
     batch_size: Positive = 16
     height_px: Positive = 256  # of the images written, and compared: each protocol names its size
     width_px: Positive = 176
@@ -222,8 +247,9 @@ class RuntimeParams(Section):
 
 
 class Params(Section):
-    """The whole configuration of a pipeline."""
+    """The whole configuration of a pipeline. Fields of the recipe that are absent or null take its values."""
 
+    recipe: Recipe = DEFAULT
     dataset: DatasetParams = DatasetParams()
     weights: WeightsParams = WeightsParams()
     densepose: DenseposeParams = DenseposeParams()
@@ -238,6 +264,11 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     report: ReportParams = ReportParams()
     runtime: RuntimeParams = RuntimeParams()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_recipe(cls, raw: object) -> object:
+        return with_recipe(raw) if isinstance(raw, dict) else raw
 
 
 def num_workers(runtime: RuntimeParams) -> int:

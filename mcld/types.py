@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
     from torch import Tensor
+
+# How an IUV map is brought to another size: as labels, or as intensities as the authors do.
+IuvResize = Literal["nearest", "bicubic"]
 
 # Shapes: B batch, C latent channels, H W pixels at model resolution, h w = H/8 W/8 latent cells,
 # D CLIP projection width.

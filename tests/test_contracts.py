@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from flows.pipeline import pipeline
 from mcld.config import Params
+from mcld.recipes import FIELDS
 from mcld.stages import STAGES, StageSpec
 from tests.workspaces import CHECKOUT, COPIED
 
@@ -80,8 +81,13 @@ def test_the_module_keeps_the_contract(spec: StageSpec) -> None:
 
 
 def test_every_section_shapes_exactly_one_stage_and_runtime_none() -> None:
-    used = [section for spec in STAGES for section in spec.params]
+    used = ["recipe", *(name for spec in STAGES for name in spec.params if name != "recipe")]
     assert sorted([*used, NEVER_A_DEPENDENCY]) == sorted(Params.model_fields)
+
+
+@BY_NAME
+def test_a_stage_depends_on_the_recipe_where_one_of_its_fields_does(spec: StageSpec) -> None:
+    assert ("recipe" in spec.params) == any(field.section in spec.params for field in FIELDS)
 
 
 def test_prefect_deploys_the_pipeline() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mcld.stages import stage_spec
@@ -23,10 +24,21 @@ def describe_plan(name: str, params: Params, *, workspace: Workspace) -> str:
         is_done = (directory / MANIFEST_NAME).is_file()
         lines.append(f"  reads   {directory}  {'ready' if is_done else f'MISSING: run {upstream} first'}")
     lines.append(f"  writes  {workspace.stage_dir(name)}  {_found(name, workspace=workspace)}")
-    for section in spec.params:
-        settings = getattr(params, section).model_dump(mode="json")
-        lines += [f"  with    {section}.{key} = {canonical_json(value)}" for key, value in settings.items()]
+    values = flat_values(params, sections=spec.params)
+    lines += [f"  with    {name} = {canonical_json(value)}" for name, value in values.items()]
     return "\n".join(lines)
+
+
+def flat_values(params: Params, *, sections: Iterable[str]) -> dict[str, object]:
+    """Every value of some sections by its full name, e.g. `train.steps`."""
+    found: dict[str, object] = {}
+    for name, value in params.model_dump(mode="json", include=set(sections)).items():
+        found |= (
+            {f"{name}.{key}": item for key, item in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
+    return found
 
 
 def _found(name: str, *, workspace: Workspace) -> str:

@@ -64,6 +64,13 @@ def embed_images(encoder: CLIPVisionModelWithProjection, *, pixels: Tensor) -> T
     return embeddings.float().cpu()
 
 
+def embed_blank(encoder: CLIPVisionModelWithProjection) -> Tensor:
+    """The embedding (D,) float32 of an all-zero input, mean grey: the authors' dropped image."""
+    size_px = encoder.config.image_size
+    assert isinstance(size_px, int), "CLIP takes squares"
+    return embed_images(encoder, pixels=torch.zeros(1, 3, size_px, size_px))[0]
+
+
 def sample_moments(moments: Tensor, *, noise: Tensor, scaling_factor: float) -> Tensor:
     """Draw latents from moments: scaling_factor (mean + std * noise). Mean alone where `noise` is zero."""
     mean, log_variance = moments.chunk(2, dim=1)

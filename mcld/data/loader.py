@@ -15,25 +15,37 @@ from mcld.data.outfits import DecodedOutfit, decode_outfit, sample_of
 from mcld.data.shards import OutfitSample, ShardSet
 from mcld.data.stream import stream_samples
 from mcld.errors import DataError
-from mcld.types import Batch, Pair, Sample
+from mcld.types import Batch, IuvResize, Pair, Sample
 
 DEFAULT_RESIDENT_BYTES = 1 << 30
+SPREAD_VIEWS = 1024  # enough for a standard deviation, and read in seconds
 _CACHED_OUTFITS = 256
 
 
 class Samples:
     """Random access to one split, for generation and pictures: any source with any target."""
 
-    def __init__(self, shards: ShardSet, *, split: str, height_px: int, width_px: int) -> None:
-        self._shards, self._split = shards, split
+    def __init__(
+        self, shards: ShardSet, *, split: str, height_px: int, width_px: int, iuv_resize: IuvResize
+    ) -> None:
+        self._shards, self._split, self._iuv_resize = shards, split, iuv_resize
         self._samples = {sample.outfit: sample for sample in shards.of_split(split)}
         self._height_px, self._width_px = height_px, width_px
         self._read = lru_cache(_CACHED_OUTFITS)(self._decode)
 
     @classmethod
-    def open(cls, shards_dir: Path, *, split: str, height_px: int, width_px: int) -> Samples:
+    def open(
+        cls,
+        shards_dir: Path,
+        *,
+        split: str,
+        height_px: int,
+        width_px: int,
+        iuv_resize: IuvResize = "nearest",
+    ) -> Samples:
         """Raises DataError when the shards are not whole or hold nothing of the split."""
-        return cls(ShardSet.open(shards_dir), split=split, height_px=height_px, width_px=width_px)
+        shards = ShardSet.open(shards_dir)
+        return cls(shards, split=split, height_px=height_px, width_px=width_px, iuv_resize=iuv_resize)
 
     @property
     def outfits(self) -> tuple[OutfitSample, ...]:
@@ -71,7 +83,11 @@ class Samples:
     def _decode(self, outfit: str) -> DecodedOutfit:
         members = self.members(outfit)
         return decode_outfit(
-            members, sample=self._sample(outfit), height_px=self._height_px, width_px=self._width_px
+            members,
+            sample=self._sample(outfit),
+            height_px=self._height_px,
+            width_px=self._width_px,
+            iuv_resize=self._iuv_resize,
         )
 
 
@@ -90,6 +106,7 @@ class Loader:
     shuffle_outfits: int
     height_px: int
     width_px: int
+    iuv_resize: IuvResize
     resident_bytes: int
 
     @classmethod
@@ -104,6 +121,7 @@ class Loader:
         shuffle_outfits: int,
         height_px: int,
         width_px: int,
+        iuv_resize: IuvResize = "nearest",
         resident_bytes: int = DEFAULT_RESIDENT_BYTES,
     ) -> Loader:
         """IUV maps come at `height_px` x `width_px`; outfits stay decoded in memory if all fit in
@@ -121,6 +139,7 @@ class Loader:
             shuffle_outfits=shuffle_outfits,
             height_px=height_px,
             width_px=width_px,
+            iuv_resize=iuv_resize,
             resident_bytes=resident_bytes,
         )
 
@@ -138,6 +157,18 @@ class Loader:
     def num_batches(self) -> int:
         """Batches an epoch."""
         return -(-self.num_pairs // self.batch_size)
+
+    def image_spread(self, *, max_views: int = SPREAD_VIEWS) -> np.ndarray:
+        """Standard deviation of the image embedding by dimension, (D,) float32, over the first views.
+
+        A fixed vector, whatever the batch size and the number of processes.
+        """
+        counts = np.cumsum([len(sample.views) for sample in self.samples])
+        num_samples = int(np.searchsorted(counts, max_views)) + 1
+        outfits = self._outfits(self.samples[:num_samples])
+        embeddings = np.concatenate([outfit.embeddings[:, 0] for outfit in outfits])[:max_views]
+        spread: np.ndarray = embeddings.astype(np.float64).std(axis=0).astype(np.float32)
+        return spread
 
     def epoch(self, epoch_index: int, *, start_batch: int = 0) -> Iterator[Batch]:
         """Batches of an epoch from `start_batch` on; the same as those of the whole epoch from there.
@@ -191,7 +222,13 @@ class Loader:
 
     def _read(self, samples: Sequence[OutfitSample]) -> Iterator[DecodedOutfit]:
         for sample, members in stream_samples(self.shards, samples=samples):
-            yield decode_outfit(members, sample=sample, height_px=self.height_px, width_px=self.width_px)
+            yield decode_outfit(
+                members,
+                sample=sample,
+                height_px=self.height_px,
+                width_px=self.width_px,
+                iuv_resize=self.iuv_resize,
+            )
 
 
 def pairs_of(samples: Iterable[OutfitSample]) -> tuple[Pair, ...]:

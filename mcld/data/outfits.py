@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from mcld.data.codec import decode_iuv, decode_npy
 from mcld.data.shards import OutfitSample
 from mcld.errors import DataError
-from mcld.types import Pair, Sample
+from mcld.types import IuvResize, Pair, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +44,21 @@ class DecodedOutfit:
 
 
 def decode_outfit(
-    members: Mapping[str, bytes], *, sample: OutfitSample, height_px: int, width_px: int
+    members: Mapping[str, bytes],
+    *,
+    sample: OutfitSample,
+    height_px: int,
+    width_px: int,
+    iuv_resize: IuvResize = "nearest",
 ) -> DecodedOutfit:
     """Decode a sample's conditions; pictures stay encoded, training does not look at them.
 
     Raises DataError naming shard, sample and member.
     """
     views = sample.views
+    resize = resize_labels if iuv_resize == "nearest" else resize_intensities
     iuvs = [
-        resize_labels(_decode_iuv(members, view=view, sample=sample), height_px=height_px, width_px=width_px)
+        resize(_decode_iuv(members, view=view, sample=sample), height_px=height_px, width_px=width_px)
         for view in views
     ]
     return DecodedOutfit(
@@ -88,6 +95,15 @@ def resize_labels(labels: np.ndarray, *, height_px: int, width_px: int) -> np.nd
     rows = ((np.arange(height_px) + 0.5) * labels.shape[0] / height_px).astype(np.int64)
     columns = ((np.arange(width_px) + 0.5) * labels.shape[1] / width_px).astype(np.int64)
     return np.ascontiguousarray(labels[rows[:, None], columns])
+
+
+def resize_intensities(iuv: np.ndarray, *, height_px: int, width_px: int) -> np.ndarray:
+    """(H, W, 3) uint8 to (height_px, width_px, 3) by Pillow's bicubic, as the authors do.
+
+    Part ids blend at borders: kept for their recipe.
+    """
+    image = Image.fromarray(np.ascontiguousarray(iuv))
+    return np.array(image.resize((width_px, height_px), Image.Resampling.BICUBIC))
 
 
 def _decode_iuv(members: Mapping[str, bytes], *, view: str, sample: OutfitSample) -> np.ndarray:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class StageSpec:
     """One row of the pipeline.
 
-    `inputs` are stages whose folders it reads; `params` the sections that shape its output.
+    `inputs` are stages whose folders it reads; `params` the sections that shape its output, with
+    `recipe` where one of their fields can be left to it.
     """
 
     name: str
@@ -55,7 +56,9 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec(
         name="weights", inputs=(), params=("weights",), summary="make the base weights ready and verify them"
     ),
-    StageSpec(name="densepose", inputs=("dataset",), params=("densepose",), summary="image to IUV map"),
+    StageSpec(
+        name="densepose", inputs=("dataset",), params=("recipe", "densepose"), summary="image to IUV map"
+    ),
     StageSpec(name="face", inputs=("dataset",), params=("face",), summary="image to face embedding"),
     StageSpec(
         name="texture",
@@ -78,13 +81,13 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec(
         name="train",
         inputs=("weights", "shards"),
-        params=("model", "diffusion", "train"),
+        params=("recipe", "model", "diffusion", "train"),
         summary="train MCLD",
     ),
     StageSpec(
         name="generate",
         inputs=("weights", "shards", "train"),
-        params=("generate",),
+        params=("recipe", "generate"),
         summary="render the test pairs",
     ),
     StageSpec(

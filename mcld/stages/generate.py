@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcld.conditions.encoders import load_vae
-from mcld.config import GenerateParams, Params
+from mcld.config import DiffusionParams, GenerateParams, Params
 from mcld.data.codec import encode_png
 from mcld.data.loader import Samples
-from mcld.data.manifest import MANIFEST_NAME
+from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.devices import pick_device
+from mcld.diffusion import Generators, seeded_generators
 from mcld.evaluation.protocols import resize, to_8_bit
-from mcld.inference.generate import Generator
+from mcld.inference.generate import Generator, generator_after, latent_shape, sampling_schedule
 from mcld.inference.test_pairs import TestPair, choose_test_pairs, pair_seed
 from mcld.models import load_mcld
 from mcld.stages.columns import report_of
@@ -72,15 +73,22 @@ class GenerateWork(PartWork[TestPairs]):
         if row == "vae_reconstruction":
             images = self.generator.reconstruct(samples)
         else:
-            # One seed a pair for all its rows: they differ in what is asked for, not in the noise.
-            seeds = [pair_seed(self.params.seed, source=pair.source, target=pair.target) for pair in batch]
-            images = self.generator.render(samples, seeds=seeds, params=self.params)
+            # The same noise for all rows of a pair: they differ in what is asked for.
+            noise = self._noise(batch, shape_CHW=latent_shape(samples[0]))
+            images = self.generator.render(samples, generator=noise, params=self.params)
         for pair, image in zip(batch, images.permute(0, 2, 3, 1).numpy(), strict=True):
             name = f"{row}/{pair.id}.png"
             size = {"height_px": self.params.height_px, "width_px": self.params.width_px}
             data = encode_png(resize(to_8_bit(image), **size))
             write_bytes(out_dir / name, data=data)
             hashes[name] = sha256_of_bytes(data)
+
+    def _noise(self, batch: Sequence[TestPair], *, shape_CHW: tuple[int, int, int]) -> Generators:
+        """Where a batch's noise comes from, whatever was rendered before."""
+        seed = self.params.seed
+        if self.params.noise_stream == "global":
+            return generator_after(seed, num_rows=batch[0].number, shape_CHW=shape_CHW)
+        return seeded_generators([pair_seed(seed, source=pair.source, target=pair.target) for pair in batch])
 
     def _sample(self, row: str, *, pair: TestPair) -> Sample:
         source = pair.wrong_source if row == "wrong_source" else pair.source
@@ -94,17 +102,26 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     out_dir = workspace.stage_dir("generate")
     shards_dir = workspace.stage_dir("shards")
     latents = params.latents
-    samples = Samples.open(shards_dir, split="test", height_px=latents.height_px, width_px=latents.width_px)
-    pairs = choose_test_pairs(samples.pairs, num_pairs=params.generate.num_pairs)
+    train_dir = workspace.stage_dir("train")
     device = pick_device(params.runtime.device)
+    model = load_mcld(train_dir / "model").eval().to(device)
+    samples = Samples.open(
+        shards_dir,
+        split="test",
+        height_px=latents.height_px,
+        width_px=latents.width_px,
+        iuv_resize=model.config.iuv_resize,
+    )
+    pairs = choose_test_pairs(samples.pairs, num_pairs=params.generate.num_pairs)
     work = GenerateWork(
         params=params.generate,
         generator=Generator(
-            model=load_mcld(workspace.stage_dir("train") / "model").eval().to(device),
+            model=model,
             vae=load_vae(workspace.stage_dir("weights") / "vae").to(device),
+            schedule=sampling_schedule(params.generate, diffusion=_diffusion(train_dir)),
         ),
         samples=samples,
-        model_sha256=sha256_of_file(workspace.stage_dir("train") / MANIFEST_NAME),
+        model_sha256=sha256_of_file(train_dir / MANIFEST_NAME),
         shards_sha256=sha256_of_file(shards_dir / MANIFEST_NAME),
     )
     manifest, num_reused = run_parts(
@@ -120,6 +137,11 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     write_json(out_dir / PAIRS_NAME, value=[pair.as_dict() for pair in pairs])
     finish(manifest, out_dir=out_dir)
     return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
+
+
+def _diffusion(train_dir: Path) -> DiffusionParams:
+    """The diffusion settings that the model was trained with."""
+    return DiffusionParams.model_validate(read_manifest(train_dir).settings["diffusion"])
 
 
 def _remove_other_images(out_dir: Path, *, pairs: TestPairs) -> None:

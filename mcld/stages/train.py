@@ -6,13 +6,16 @@ import shutil
 import time
 from pathlib import Path
 
+import torch
 from diffusers import AutoencoderKL
 
-from mcld.conditions.encoders import load_vae
+from mcld.conditions.encoders import load_image_encoder, load_vae
+from mcld.conditions.latents import embed_blank
 from mcld.config import Params
 from mcld.data.loader import Loader, Samples
 from mcld.data.manifest import MANIFEST_NAME, read_manifest, whole_manifest, write_manifest
 from mcld.devices import pick_device
+from mcld.diffusion import NoiseSchedule
 from mcld.faults import passing
 from mcld.models import MCLD, initialise_mcld, save_mcld
 from mcld.models.base import load_base, model_config
@@ -21,6 +24,7 @@ from mcld.stages.remember import run_of_model
 from mcld.stages.training_record import LOSS_NAME, TrainingRecord, write_loss
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_json
 from mcld.training.loop import TrainingSettings, train_model
+from mcld.training.step import EmbeddingFacts
 from mcld.types import Manifest, PartRecord, Report
 from mcld.workspace import Workspace
 
@@ -77,6 +81,7 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
         train=params.train,
         diffusion=params.diffusion,
         scaling_factor=float(vae.config.scaling_factor),
+        facts=_embedding_facts(params, loader=loader, weights_dir=workspace.stage_dir("weights")),
         fingerprint=identity,
         checkpoint_dir=workspace.state_dir / "checkpoints",
     )
@@ -106,7 +111,15 @@ def _loader(params: Params, *, shards_dir: Path) -> Loader:
         shuffle_outfits=params.train.shuffle_outfits,
         height_px=params.latents.height_px,
         width_px=params.latents.width_px,
+        iuv_resize=params.model.iuv_resize,
     )
+
+
+def _embedding_facts(params: Params, *, loader: Loader, weights_dir: Path) -> EmbeddingFacts:
+    blank = None
+    if params.train.null_condition == "blank-image":
+        blank = embed_blank(load_image_encoder(weights_dir / "image_encoder"))
+    return EmbeddingFacts(image_spread=torch.from_numpy(loader.image_spread()), blank=blank)
 
 
 def _initial_model(params: Params, *, weights_dir: Path) -> MCLD:
@@ -130,7 +143,9 @@ def _record(
             split="test",
             height_px=latents.height_px,
             width_px=latents.width_px,
+            iuv_resize=params.model.iuv_resize,
         ),
+        schedule=NoiseSchedule(beta_curve=params.diffusion.beta_schedule),
         tracked=run_of_model(params, workspace=workspace, identity=identity),
     )
 

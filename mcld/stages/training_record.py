@@ -15,6 +15,7 @@ from torch import Tensor
 from mcld.config import GenerateParams, TrainParams
 from mcld.data.codec import encode_png
 from mcld.data.loader import Samples
+from mcld.diffusion import NoiseSchedule, seeded_generators
 from mcld.evaluation.pictures import colour_iuv, stack_grid
 from mcld.evaluation.protocols import to_8_bit
 from mcld.faults import passing
@@ -37,6 +38,7 @@ class TrainingRecord:
     samples_dir: Path
     vae: AutoencoderKL
     samples: Samples
+    schedule: NoiseSchedule
     tracked: TrackedRun
 
     def on_checkpoint(self, progress: TrainingProgress) -> None:
@@ -48,7 +50,7 @@ class TrainingRecord:
 
     def on_sample(self, progress: TrainingProgress) -> None:
         """Render the fixed sample pairs with the averaged weights."""
-        generator = Generator(model=progress.average, vae=self.vae)
+        generator = Generator(model=progress.average, vae=self.vae, schedule=self.schedule)
         grid = sample_grid(generator, samples=self.samples, num_pairs=self.train.num_sample_pairs)
         path = self.samples_dir / f"step-{progress.step:06d}.png"
         write_bytes(path, data=encode_png(grid))
@@ -68,7 +70,7 @@ def sample_grid(generator: Generator, *, samples: Samples, num_pairs: int) -> np
     columns = [
         _pictures(generator.reconstruct(sources)),
         [colour_iuv(item.target_iuv) for item in chosen],
-        _pictures(generator.render(chosen, seeds=seeds, params=SAMPLING)),
+        _pictures(generator.render(chosen, generator=seeded_generators(seeds), params=SAMPLING)),
         _pictures(generator.reconstruct(chosen)),
     ]
     return stack_grid([list(row) for row in zip(*columns, strict=True)])

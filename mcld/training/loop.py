@@ -22,7 +22,7 @@ from mcld.training.averaging import MovingAverage
 from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
 from mcld.training.optimisation import adamw, apply_gradients, muon_and_adamw
 from mcld.training.schedules import warmup_cosine
-from mcld.training.step import draw_step, training_loss
+from mcld.training.step import EmbeddingFacts, draw_step, training_loss
 from mcld.types import Batch
 
 
@@ -54,13 +54,14 @@ class TrainingSettings:
     train: TrainParams
     diffusion: DiffusionParams
     scaling_factor: float
+    facts: EmbeddingFacts
     fingerprint: str  # of everything that shapes the run; a checkpoint of another fingerprint is not used
     checkpoint_dir: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingProgress:
-    """What a listener sees: the averaged model after `step` steps, and all losses so far."""
+    """What a listener sees: the model after `step` steps, averaged if asked for, and all losses so far."""
 
     step: int
     average: MCLD
@@ -84,29 +85,33 @@ def train_model(
     Raises CheckpointError when the loss is no longer a number.
     """
     params = settings.train
-    average = MovingAverage(model, decay=params.ema_decay)
+    average = MovingAverage(model, decay=params.ema_decay) if params.ema else None
     history = LossHistory(params.steps)
     optimizers = _optimizers(model, params=params)
+    modules: dict[str, nn.Module] = {"model": model, "history": history}
     state = TrainingState(
-        modules={"model": model, "average": average, "history": history}, optimizers=optimizers
+        modules=modules | ({"average": average} if average is not None else {}), optimizers=optimizers
     )
     first = resume(state, directory=settings.checkpoint_dir, fingerprint=settings.fingerprint)
     source = _batches_from(batches, step=first)
     for step in track(range(first, params.steps), description="training", total=params.steps - first):
         loss = _train_step(model, batch=next(source), optimizers=optimizers, settings=settings, step=step)
         history.loss[step] = loss
-        average.update(model, step=step)
+        if average is not None:
+            average.update(model, step=step)
         passing("train:step")
         done = step + 1
         progress = TrainingProgress(
-            step=done, average=_averaged(average), losses=history.loss[:done].tolist()
+            step=done, average=_averaged(average) or model, losses=history.loss[:done].tolist()
         )
         if done % params.sample_every_steps == 0 or done == params.steps:
             on_sample(progress)
         if done % params.checkpoint_every_steps == 0 or done == params.steps:
             save_checkpoint(settings.checkpoint_dir, step=done, state=state, fingerprint=settings.fingerprint)
             on_checkpoint(progress)
-    return TrainingProgress(step=params.steps, average=_averaged(average), losses=history.loss.tolist())
+    return TrainingProgress(
+        step=params.steps, average=_averaged(average) or model, losses=history.loss.tolist()
+    )
 
 
 def _optimizers(model: MCLD, *, params: TrainParams) -> dict[str, Optimizer]:
@@ -153,6 +158,7 @@ def _train_step(
             draws=draws,
             schedule=schedule,
             scaling_factor=settings.scaling_factor,
+            facts=settings.facts,
             train=params,
             diffusion=settings.diffusion,
         )
@@ -169,6 +175,8 @@ def _train_step(
     return value
 
 
-def _averaged(average: MovingAverage) -> MCLD:
+def _averaged(average: MovingAverage | None) -> MCLD | None:
+    if average is None:
+        return None
     assert isinstance(average.average, MCLD)
     return average.average

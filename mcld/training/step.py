@@ -38,7 +38,16 @@ class StepDraws:
     timestep: Tensor  # (B,) int64
     image_noise: Tensor  # (B, D) added to the image embedding
     drop_appearance: Tensor  # (B,) bool: the whole row becomes the null condition
-    drop_image: Tensor  # (B,) bool: the image embedding alone is zero
+    drop_image: Tensor  # (B,) bool: the image embedding alone is dropped
+    drop_reference: Tensor  # (B,) bool: the reference alone is dropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingFacts:
+    """What training must know of the image encoder's embeddings."""
+
+    image_spread: Tensor  # (D,) float32, standard deviation of each dimension over the data set's images
+    blank: Tensor | None  # (D,) float32, of an all-zero input; needed by null_condition "blank-image" alone
 
 
 def draw_step(
@@ -55,8 +64,11 @@ def draw_step(
         noise=draw_noise(latent_shape, generator=generator, offset_strength=diffusion.noise_offset),
         timestep=torch.randint(num_timesteps, (size,), generator=generator),
         image_noise=torch.randn(batch.image_embedding.shape, generator=generator),
-        drop_appearance=torch.rand(size, generator=generator) < train.null_probability,
-        drop_image=torch.rand(size, generator=generator) < train.image_dropout_probability,
+        drop_appearance=_draw_mask(train.null_probability, size=size, train=train, generator=generator),
+        drop_image=_draw_mask(train.image_dropout_probability, size=size, train=train, generator=generator),
+        drop_reference=_draw_mask(
+            train.reference_dropout_probability, size=size, train=train, generator=generator
+        ),
     )
 
 
@@ -74,24 +86,23 @@ def training_loss(
     draws: StepDraws,
     schedule: NoiseSchedule,
     scaling_factor: float,
+    facts: EmbeddingFacts,
     train: TrainParams,
     diffusion: DiffusionParams,
 ) -> VLoss:
     """The loss of one batch: noise the target's latent, predict v, weigh face and timestep."""
     device = next(model.parameters()).device
     alpha_bar = signal_levels(schedule)[draws.timestep].to(device)
-    # The masks stay on the CPU: the model looks at them to choose rows, and must not wait for a GPU to do so.
-    drop_appearance, drop_image = draws.drop_appearance, draws.drop_image
+    # Stays on the CPU: the model looks at it to choose rows, and must not wait for a GPU to do so.
+    without_reference = draws.drop_appearance | draws.drop_reference
     batch, draws = on_device(batch, device=device), on_device(draws, device=device)
+    facts = on_device(facts, device=device)
     latent = sample_moments(batch.target_moments, noise=draws.target_noise, scaling_factor=scaling_factor)
     predicted = model(
         add_noise(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar),
         timestep_B=draws.timestep,
-        conditions=conditions_of(
-            batch, draws=draws, scaling_factor=scaling_factor, image_noise=train.image_noise
-        ),
-        drop_appearance_B=drop_appearance,
-        drop_image_B=drop_image,
+        conditions=conditions_of(batch, draws=draws, scaling_factor=scaling_factor, facts=facts, train=train),
+        drop_reference_B=without_reference,
     )
     height, width = latent.shape[2:]
     return face_weighted_v_loss(
@@ -105,17 +116,36 @@ def training_loss(
     )
 
 
-def conditions_of(batch: Batch, *, draws: StepDraws, scaling_factor: float, image_noise: float) -> Conditions:
-    """The batch's conditions with the step's noise: sampled texture latent, perturbed image embedding."""
-    # Per dimension, over the batch: the authors' `0.05 * std * randn`.
-    spread = batch.image_embedding.std(dim=0, unbiased=False, keepdim=True)
+def conditions_of(
+    batch: Batch, *, draws: StepDraws, scaling_factor: float, facts: EmbeddingFacts, train: TrainParams
+) -> Conditions:
+    """The batch's conditions with the step's noise, and with what dropped rows see instead of theirs.
+
+    The reference of dropped rows is not among these: the model is told which rows have none.
+    """
+    appearance, image = draws.drop_appearance[:, None], draws.drop_image[:, None]
+    noise = train.image_noise * facts.image_spread * draws.image_noise
+    if train.null_condition == "zero-vectors":
+        image_embedding = (batch.image_embedding + noise).masked_fill(appearance | image, 0.0)
+        texture_embedding = batch.texture_embedding.masked_fill(appearance, 0.0)
+    else:
+        assert facts.blank is not None, "null_condition 'blank-image' needs the embedding of one"
+        # The authors blank the encoder's input, so that the noise comes on top.
+        image_embedding = torch.where(appearance | image, facts.blank, batch.image_embedding) + noise
+        texture_embedding = torch.where(appearance, facts.blank, batch.texture_embedding)
     return Conditions(
         target_iuv=batch.target_iuv,
         texture_latent=sample_moments(
             batch.texture_moments, noise=draws.texture_noise, scaling_factor=scaling_factor
         ),
-        image_embedding=batch.image_embedding + image_noise * spread * draws.image_noise,
-        texture_embedding=batch.texture_embedding,
+        image_embedding=image_embedding,
+        texture_embedding=texture_embedding,
         face_embedding=batch.face_embedding,
-        face_found=batch.face_found,
+        face_found=batch.face_found & ~draws.drop_appearance if train.null_drops_face else batch.face_found,
     )
+
+
+def _draw_mask(probability: float, *, size: int, train: TrainParams, generator: torch.Generator) -> Tensor:
+    """(size,) bool: a draw for each sample, or one for the whole batch."""
+    num_draws = size if train.dropout_unit == "sample" else 1
+    return (torch.rand(num_draws, generator=generator) < probability).expand(size)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mcld.data.codec import decode_iuv, decode_npy
 from mcld.data.loader import Loader, Samples
 from mcld.data.order import epoch_passes
-from mcld.data.outfits import resize_labels
+from mcld.data.outfits import resize_intensities, resize_labels
 from mcld.data.shards import OutfitSample, ShardSet
 from mcld.errors import DataError
 from mcld.types import Batch
@@ -230,3 +230,24 @@ def test_labels_are_resized_without_mixing() -> None:
     assert np.array_equal(resize_labels(labels, height_px=6, width_px=4), labels)
     double = resize_labels(labels, height_px=12, width_px=8)
     assert np.array_equal(double, labels.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_intensities_blend_where_labels_do_not() -> None:
+    iuv = np.zeros((8, 8, 3), dtype=np.uint8)
+    iuv[:, 4:, 0] = 24
+    blended = resize_intensities(iuv, height_px=6, width_px=6)
+    assert blended.shape == (6, 6, 3)
+    assert set(np.unique(resize_labels(iuv, height_px=6, width_px=6)[..., 0])) == {0, 24}
+    assert len(np.unique(blended[..., 0])) > 2
+    assert np.array_equal(resize_intensities(iuv, height_px=8, width_px=8), iuv)
+
+
+@pytest.mark.parametrize("resident_bytes", [STREAMING, RESIDENT])
+def test_the_spread_of_image_embeddings_is_that_of_the_first_views(
+    shards_dir: Path, resident_bytes: int
+) -> None:
+    opened = loader(shards_dir, resident_bytes=resident_bytes)
+    keys = [f"{sample.outfit}/{view}" for sample in opened.samples for view in sample.views]
+    embeddings = np.stack([decode_npy(view_members(key)["embeddings.npy"])[0] for key in keys])
+    np.testing.assert_allclose(opened.image_spread(), embeddings.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(opened.image_spread(max_views=3), embeddings[:3].std(axis=0), rtol=1e-5)

@@ -13,6 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from mcld.models import load_config
+from mcld.recipes import FIELDS
 from mcld.stages import run_stage
 from mcld.stages.mapper import SerialMapper
 from mcld.tracking import default_uri
@@ -92,5 +94,18 @@ def test_every_pair_has_its_four_images_at_the_size_asked_for(sweep: Sweep) -> N
 def test_fewer_pairs_leave_no_image_of_the_others(sweep: Sweep) -> None:
     fewer = params_with(MODEL_PARAMS, section="generate", num_pairs=2)
     run_stage("generate", fewer, workspace=sweep.workspace, mapper=SerialMapper())
+    images = sorted(path.name for path in (sweep.workspace.stage_dir("generate") / "generated").iterdir())
+    assert images == ["000000.png", "000001.png"]
+
+
+def test_the_authors_recipe_trains_and_samples_too(sweep: Sweep) -> None:
+    params = params_with(MODEL_PARAMS, section="generate", num_pairs=2)
+    for field in FIELDS:
+        params = params_with(params, section=field.section, **{field.key: field.authors})
+    for stage in ("train", "generate"):
+        run_stage(stage, params, workspace=sweep.workspace, mapper=SerialMapper())
+    config = load_config(sweep.workspace.stage_dir("train") / "model")
+    assert (config.iuv_channel_order, config.iuv_resize) == ("vui", "bicubic")
+    assert config.reference_precision == "float16"
     images = sorted(path.name for path in (sweep.workspace.stage_dir("generate") / "generated").iterdir())
     assert images == ["000000.png", "000001.png"]

@@ -10,6 +10,7 @@ from mcld.config import DiffusionParams, TrainParams
 from mcld.errors import CheckpointError
 from mcld.models import MCLD
 from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
+from mcld.training.step import EmbeddingFacts
 from mcld.types import Batch, Pair
 from tests.tiny_models import TINY_CONFIG
 
@@ -53,17 +54,23 @@ def _one_thread() -> Iterator[None]:
 
 
 def _run(
-    directory: Path, *, num_steps: int, learning_rate: float = 1e-2, scale: float = 1.0
+    directory: Path, *, num_steps: int, learning_rate: float = 1e-2, scale: float = 1.0, ema: bool = True
 ) -> tuple[TrainingProgress, MCLD, list[str]]:
     torch.manual_seed(0)
     model = MCLD(TINY_CONFIG)
     train = TrainParams(
-        steps=6, learning_rate=learning_rate, checkpoint_every_steps=2, sample_every_steps=3, warmup_steps=1
+        steps=6,
+        learning_rate=learning_rate,
+        checkpoint_every_steps=2,
+        sample_every_steps=3,
+        warmup_steps=1,
+        ema=ema,
     )
     settings = TrainingSettings(
         train=train.model_copy(update={"steps": num_steps}),
         diffusion=DiffusionParams(),
         scaling_factor=1.0,
+        facts=EmbeddingFacts(image_spread=torch.ones(8), blank=None),
         fingerprint="run",
         checkpoint_dir=directory,
     )
@@ -91,6 +98,7 @@ def _killed_at(directory: Path, *, step: int) -> None:
         ),
         diffusion=DiffusionParams(),
         scaling_factor=1.0,
+        facts=EmbeddingFacts(image_spread=torch.ones(8), blank=None),
         fingerprint="run",
         checkpoint_dir=directory,
     )
@@ -115,6 +123,11 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one_bit_for_bit(tmp_path: P
         assert torch.equal(resumed_model.state_dict()[name], value), name
     for name, value in straight.average.state_dict().items():
         assert torch.equal(resumed.average.state_dict()[name], value), name
+
+
+def test_without_averaging_the_trained_weights_are_the_result(tmp_path: Path) -> None:
+    progress, model, _ = _run(tmp_path, num_steps=4, ema=False)
+    assert progress.average is model
 
 
 def test_listeners_are_called_at_their_steps(tmp_path: Path) -> None:
