@@ -15,22 +15,24 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 import typer
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.measure import Timing, machine, measure, product_ceiling_tflops, show
 from benchmarks.model_sizes import CPU, SIZES, ModelSize, random_batch, random_model, training_flops
+from benchmarks.naive_mcld import NaiveMCLD
 from mcld.config import DiffusionParams, TrainParams
 from mcld.devices import on_device
 from mcld.diffusion import NoiseSchedule
-from mcld.models import MCLD
+from mcld.models import MCLD, ModelConfig
 from mcld.training.acceleration import compile_parts, fast_attention, use_channels_last
 from mcld.training.averaging import MovingAverage
 from mcld.training.optimisation import adamw, apply_gradients
 from mcld.training.step import EmbeddingFacts, draw_step, training_loss
+from mcld.types import Conditions
 
 NULL_SHARE = 0.1
 SCALING_FACTOR = 0.18215
@@ -56,6 +58,7 @@ def main(
     repeats: Annotated[int, typer.Option(min=1)] = 7,
     eager: Annotated[bool, typer.Option(help="Time it without torch.compile as well.")] = True,
     compiled: Annotated[bool, typer.Option(help="Time it with torch.compile.")] = True,
+    naive: Annotated[bool, typer.Option(help="On a processor: time the naive model as well.")] = True,
 ) -> None:
     """Time every variant and print what it took."""
     chosen = SIZES[size]
@@ -70,7 +73,8 @@ def main(
         setting = Setting(
             size=chosen, batch_size=rows, num_null=null_rows, device=device, precision=precision
         )
-        for variant in [name for name, wanted in (("eager", eager), ("compiled", compiled)) if wanted]:
+        wanted = {"naive": naive and device.type == "cpu", "eager": eager, "compiled": compiled}
+        for variant in [name for name, is_wanted in wanted.items() if is_wanted]:
             report(setting, variant=variant, repeats=repeats, ceiling=ceiling)
 
 
@@ -85,7 +89,8 @@ def report(setting: Setting, *, variant: str, repeats: int, ceiling: float) -> N
         "tflop_per_row": round(flops / setting.batch_size / 1e12, 4),
     }
     try:
-        timings, more = time_variant(setting, variant=variant, repeats=repeats)
+        with fast_attention(device=setting.device):
+            timings, more = time_variant(setting, variant=variant, repeats=repeats)
     except torch.cuda.OutOfMemoryError:
         show({**described, "error": "out of memory", **machine(setting.device)})
         return
@@ -104,8 +109,11 @@ def time_variant(
     setting: Setting, *, variant: str, repeats: int
 ) -> tuple[dict[str, Timing], dict[str, float]]:
     """Seconds of each part of a step, and what else was seen: a GPU's memory, errors of gradients."""
-    model = random_model(setting.size, device=setting.device)
-    use_channels_last(model)
+    if variant == "naive":
+        model = cast("MCLD", NaivePredictor(setting.size.config))  # all that is used of an MCLD here
+    else:
+        model = random_model(setting.size, device=setting.device)
+        use_channels_last(model)
     loss_of = _loss_of(model, setting=setting)
     more: dict[str, float] = {}
 
@@ -136,6 +144,22 @@ def time_variant(
     if setting.device.type == "cuda":
         more["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 1)
     return timings, more
+
+
+class NaivePredictor(nn.Module):
+    """The naive model behind MCLD's own call, for a batch whose rows all have a reference."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.naive = NaiveMCLD(config)
+
+    def forward(
+        self, noisy_latent: Tensor, *, timestep_B: Tensor, conditions: Conditions, drop_reference_B: Tensor
+    ) -> Tensor:
+        """v (B, C, H, W)."""
+        assert not drop_reference_B.any(), "the naive model has a reference for every row or for none"
+        v: Tensor = self.naive(noisy_latent, timestep=timestep_B, conditions=conditions)
+        return v
 
 
 def gradient_errors(model: MCLD, *, forward_backward: Callable[[], None]) -> dict[str, float]:
@@ -181,10 +205,7 @@ def _loss_of(model: MCLD, *, setting: Setting) -> Callable[[], Tensor]:
 
     def loss() -> Tensor:
         half = setting.precision == torch.bfloat16
-        with (
-            fast_attention(setting.device),
-            torch.autocast(setting.device.type, dtype=torch.bfloat16, enabled=half),
-        ):
+        with torch.autocast(setting.device.type, dtype=torch.bfloat16, enabled=half):
             return training_loss(
                 model,
                 batch=batch,

@@ -242,6 +242,7 @@ class RuntimeParams(Section):
 
     num_workers: NonNegative = 0  # 0: one per core
     device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU rounds differently, as another CPU does
+    compile: bool = False  # train through torch.compile
     tracking_uri: str | None = None  # default: a file in the workspace
     experiment: str = "mcld"
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from mcld.models.block_maps import BlockMaps, Size, map_block
 from mcld.models.config import ModelConfig
 from mcld.models.mcld import MCLD, PreparedConditions
-from mcld.models.unet_walk import Stage, embed_time, stage_of, unet_steps, walk
+from mcld.models.unet_walk import Stage, stage_of
 
 REFERENCE = "reference"
 CONDITIONS = ("image", "texture", "face")
@@ -51,7 +51,7 @@ def attention_maps(
     `texture_hw`, the size of the texture's latent, asks for `reference_where` as well: L x N numbers a row
     and block, 64 MiB at the top level of a 64 x 64 latent.
     """
-    unet, config = model.denoiser.unet, model.config
+    config = model.config
     latent_hw: Size = (noisy_latent_BCHW.shape[2], noisy_latent_BCHW.shape[3])
     blocks: list[BlockMaps] = []
 
@@ -69,14 +69,12 @@ def attention_maps(
         blocks.append(maps)
         return token_BLC
 
-    hidden = walk(
-        unet_steps(unet),
-        hidden_BCHW=unet.conv_in(noisy_latent_BCHW.to(model.dtype)) + prepared.pose_feature,
-        time_BE=embed_time(unet, timestep_B=timestep_B, dtype=model.dtype),
+    v = model.denoiser.walk(
+        noisy_latent_BCHW.to(model.dtype),
+        timestep_B=timestep_B,
+        pose_feature_BPHW=prepared.pose_feature,
         transform=transform,
-        checkpointing=False,
     )
-    v = unet.conv_out(unet.conv_act(unet.conv_norm_out(hidden)))
     return AttentionMaps(v=v.to(noisy_latent_BCHW.dtype), blocks=tuple(blocks))
 
 

@@ -2,8 +2,8 @@
 
 Public: `Denoiser(config)`, `forward(noisy_latent, *, timestep, pose_feature, focal, reference) -> v`,
 `project(focal, *, reference) -> contexts` and `denoise(noisy_latent, *, timestep, pose_feature, contexts) ->
-v`, which are the same computation split so that sampling does the first half once, and
-`dead_parameter_names()`.
+v`, which are the same computation split so that sampling does the first half once, `walk(…, transform)`,
+whose caller runs the transformer blocks, and `dead_parameter_names()`.
 
 Shapes: B rows, K <= B rows that have a reference (they come first), C latent channels, H W latent size,
 P width of conv_in, T condition tokens, F face tokens, D embedding width, N reference tokens.
@@ -27,6 +27,7 @@ from mcld.models.attention import (
 from mcld.models.config import ModelConfig, unet_settings
 from mcld.models.focal import FocalConditions, num_condition_tokens
 from mcld.models.unet_walk import (
+    Transform,
     embed_time,
     freeze,
     named_blocks,
@@ -109,6 +110,22 @@ class Denoiser(nn.Module):
 
             return run(call, token_BLC, checkpointing=self.gradient_checkpointing)
 
+        return self.walk(
+            noisy_latent_BCHW,
+            timestep_B=timestep_B,
+            pose_feature_BPHW=pose_feature_BPHW,
+            transform=transform,
+        )
+
+    def walk(
+        self,
+        noisy_latent_BCHW: Tensor,
+        *,
+        timestep_B: Tensor,
+        pose_feature_BPHW: Tensor,
+        transform: Transform,
+    ) -> Tensor:
+        """v (B, C, H, W), with `transform` running every transformer block: to run it, or to look inside."""
         hidden = walk(
             unet_steps(self.unet),
             # Once, before the first skip is stored: the pose reaches both ends of the UNet.

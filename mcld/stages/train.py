@@ -23,12 +23,13 @@ from mcld.stages.mapper import Mapper
 from mcld.stages.remember import run_of_model
 from mcld.stages.training_record import LOSS_NAME, TrainingRecord, write_loss
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_json
+from mcld.training.acceleration import make_fast
 from mcld.training.loop import TrainingSettings, train_model
 from mcld.training.step import EmbeddingFacts
 from mcld.types import Manifest, PartRecord, Report
 from mcld.workspace import Workspace
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MODEL_NAME = "model"
 SAMPLES_NAME = "samples"
 STARTED_NAME = "run.json"
@@ -76,6 +77,7 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
     vae = load_vae(workspace.stage_dir("weights") / "vae").to(device)
     loader = _loader(params, shards_dir=workspace.stage_dir("shards"))
     model = _initial_model(params, weights_dir=workspace.stage_dir("weights")).to(device)
+    make_fast(model, device=device, compiled=params.runtime.compile)
     record = _record(params, workspace=workspace, out_dir=out_dir, vae=vae, identity=identity)
     settings = TrainingSettings(
         train=params.train,

@@ -24,6 +24,14 @@ ATTENTION_KERNELS = [
 COMPILE_OPTIONS: dict[str, str | int | bool] = {"force_layout_optimization": True}
 
 
+def make_fast(model: MCLD, *, device: torch.device, compiled: bool) -> None:
+    """What training on `device` gains from; compiling takes minutes first, so it is asked for."""
+    if device.type == "cuda":
+        use_channels_last(model)
+    if compiled:
+        compile_parts(model)
+
+
 def use_channels_last(model: MCLD) -> None:
     """Store convolution kernels channels last, as convolutions of half precision and the CPU's want them."""
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # nn.Module.to takes it
@@ -38,6 +46,10 @@ def compile_parts(model: MCLD) -> None:
 
 @contextmanager
 def fast_attention(device: torch.device) -> Iterator[None]:
-    """Within it, attention on a GPU prefers the kernels that are fastest there."""
+    """Within it, attention on a GPU prefers the kernels that are fastest there.
+
+    Hold it over the backward pass as well: gradient checkpointing attends anew there, and refuses if another
+    kernel remembers other things.
+    """
     with sdpa_kernel(ATTENTION_KERNELS, set_priority=True) if device.type == "cuda" else nullcontext():
         yield

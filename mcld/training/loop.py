@@ -18,6 +18,7 @@ from mcld.errors import CheckpointError
 from mcld.faults import passing
 from mcld.models import MCLD
 from mcld.progress import track
+from mcld.training.acceleration import fast_attention
 from mcld.training.averaging import MovingAverage
 from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
 from mcld.training.optimisation import adamw, apply_gradients, muon_and_adamw
@@ -94,8 +95,10 @@ def train_model(
     )
     first = resume(state, directory=settings.checkpoint_dir, fingerprint=settings.fingerprint)
     source = _batches_from(batches, step=first)
+    device = next(model.parameters()).device
     for step in track(range(first, params.steps), description="training", total=params.steps - first):
-        loss = _train_step(model, batch=next(source), optimizers=optimizers, settings=settings, step=step)
+        with fast_attention(device):
+            loss = _train_step(model, batch=next(source), optimizers=optimizers, settings=settings, step=step)
         history.loss[step] = loss
         if average is not None:
             average.update(model, step=step)
@@ -151,7 +154,8 @@ def _train_step(
         final_fraction=params.final_learning_rate_fraction,
     )
     device = next(model.parameters()).device
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
+    half = params.precision == "bfloat16"
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
         loss = training_loss(
             model,
             batch=batch,
