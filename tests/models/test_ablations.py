@@ -201,6 +201,7 @@ def values(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["b1", "b3", "b5"])
 def test_an_ablation_profile_is_the_full_profile_but_for_the_ablation(name: str) -> None:
     full, ablation = values("deepfashion-512"), values(f"ablation-{name}")
+    assert full.pop("recipe") == ablation.pop("recipe")
     differing = {
         (section, key)
         for section, keys in full.items()
