@@ -122,7 +122,7 @@ def profile_list() -> None:
     from mcld.cli.profiles import list_profiles
 
     for profile in list_profiles(Path()):
-        print(f"{'*' if profile.in_use else ' '} {profile.name:<18} {profile.summary}")
+        print(f"{'*' if profile.in_use else ' '} {profile.name:<20} {profile.summary}")
 
 
 @profile_app.command("use")

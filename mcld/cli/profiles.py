@@ -16,7 +16,7 @@ BACKUP_SUFFIX = ".bak"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A params file with a name; `summary` is its first comment line."""
+    """A params file with a name; `summary` is its first comment line, without the name."""
 
     name: str
     path: Path
@@ -71,4 +71,4 @@ def _bytes_or_none(path: Path) -> bytes | None:
 
 def _first_comment(path: Path) -> str:
     with path.open() as file:
-        return file.readline().lstrip("# ").strip()
+        return file.readline().lstrip("# ").strip().removeprefix(f"{path.stem}: ")
