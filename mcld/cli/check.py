@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from mcld.parity import Row
+
 EXIT_ABOVE_TOLERANCE = 1
+
+
+class Device(enum.StrEnum):
+    """Where a check computes."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
 
 check_app = typer.Typer(help="Compare with recorded numbers.", no_args_is_help=True)
 
@@ -24,14 +37,49 @@ def check_model(
     ],
 ) -> None:
     """Is our MCLD the published one? Exit code 1 if any number is above its tolerance."""
-    from mcld import parity
+    from mcld.parity import check_model
 
-    rows: list[parity.Row] = []
-    for row in parity.check_model(directory):
+    show_rows(check_model(directory))
+
+
+@check_app.command("densepose")
+def check_densepose_command(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of recorded cases: case_*.json, .png and .npz.")
+    ],
+    device: Annotated[
+        Device, typer.Option(help="Where to compute; a GPU's float32 is allowed larger errors.")
+    ] = Device.cpu,
+) -> None:
+    """Is our DensePose detectron2's? Exit code 1 if any number is above its tolerance."""
+    from mcld.devices import pick_device
+    from mcld.parity.densepose import check_densepose
+
+    show_rows(check_densepose(directory, device=pick_device(device.value)))
+
+
+@check_app.command("texture")
+def check_texture_command(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of recorded cases: NAME.json and NAME_*.png.")
+    ],
+) -> None:
+    """Are our UV textures the authors'? Exit code 1 if any number is above its tolerance."""
+    from mcld.parity.texture import check_texture
+
+    show_rows(check_texture(directory))
+
+
+def show_rows(found: Iterable[Row]) -> None:
+    """Print the table, row by row; leave with exit code 1 if any number is above its tolerance."""
+    from mcld.parity import describe, heading, summarise
+
+    rows: list[Row] = []
+    for row in found:
         if not rows:
-            print(parity.heading())
-        print(parity.describe(row), flush=True)
+            print(heading())
+        print(describe(row), flush=True)
         rows.append(row)
-    print(parity.summarise(rows))
+    print(summarise(rows))
     if not all(row.passed for row in rows):
         raise typer.Exit(EXIT_ABOVE_TOLERANCE)

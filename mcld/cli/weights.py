@@ -98,3 +98,20 @@ def export_to_authors(
         f"{out_dir}: denoising_unet.pth, reference_unet.pth, pose_guider.pth and image_proj_model.pth "
         "(image_projector.pth in the authors' README)"
     )
+
+
+@weights_app.command("import-densepose")
+def import_densepose_weights(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="detectron2's model_final_844d15.pkl, R_101_FPN_DL_s1x.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors file to be written.")],
+) -> None:
+    """Turn detectron2's DensePose weights into safetensors, once. No pickle is executed."""
+    from mcld.conditions.densepose import import_densepose
+    from mcld.storage import sha256_of_file
+
+    left_out = import_densepose(source, out_path=out)
+    if left_out:
+        print(f"note: left out, for they are no weights: {', '.join(left_out)}")
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of_file(out)}")

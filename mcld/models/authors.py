@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mcld.errors import WeightsError
 from mcld.models.config import ChannelOrder, ModelConfig
-from mcld.models.tensor_files import PICKLED, SAFETENSORS, read_tensors
+from mcld.tensors.files import PICKLED, SAFETENSORS, read_tensors
 from mcld.models.weights import (
     authors_name,
     authors_states,

@@ -30,7 +30,7 @@ from mcld.models.base import unet_sizes
 from mcld.models.config import ModelConfig, unet_settings
 from mcld.models.initialise import CONTROLNET_PREFIX, POSE_OUTPUT_PREFIX
 from mcld.models.pose_guider import PoseGuider
-from mcld.models.tensor_files import check_fit, read_tensors, write_tensors
+from mcld.tensors.files import check_fit, read_tensors, write_tensors
 from mcld.storage import read_json, write_json
 
 FIT_REMEDY = "weights and config.json are of different models: copy both from the same place"

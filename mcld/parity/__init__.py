@@ -3,7 +3,8 @@
     for row in check_model(directory): print(describe(row))
 
 `golden.py` reads a folder, `forward.py`, `sampling.py`, `loss.py`, `gradients.py` and `loss_only.py` compare,
-`table.py` shows. Nothing here is needed to train or to generate.
+`table.py` shows. `densepose.py` compares DensePose with detectron2. Nothing here is needed to train or to
+generate.
 """
 
 from mcld.parity.model import check_model

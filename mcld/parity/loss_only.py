@@ -7,8 +7,6 @@ pixel. Recorded beside it is the mask of a resize that keeps labels, which is ou
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from mcld.diffusion import (
 )
 from mcld.errors import DataError
 from mcld.parity import tolerances
+from mcld.parity.arrays import read_npz
 from mcld.parity.golden import Golden, GoldenFile, Shape, timesteps_of, without_frames
 from mcld.parity.rows import Row, compare, compare_exactly
 from mcld.parity.schedules import noise_schedule
@@ -119,9 +118,5 @@ def _resize(recorded: Recorded, *, resize: Resize) -> Tensor:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The arrays, without the authors' frame axis. Raises DataError when the file is damaged."""
-    try:
-        with np.load(path) as file:
-            return {name: without_frames(torch.from_numpy(file[name])) for name in file.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a readable .npz file ({error}); {REMEDY}") from error
+    """The arrays, without the authors' frame axis."""
+    return {name: without_frames(torch.from_numpy(array)) for name, array in read_npz(path).items()}

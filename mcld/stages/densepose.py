@@ -1,19 +1,26 @@
-"""Image to IUV map. `precomputed` takes IUV images in the format of the authors' published conditions."""
+"""Image to IUV map: read one that was made elsewhere, or estimate it.
+
+`precomputed` takes IUV images in the format of the authors' published conditions, `densepose` runs the
+network (`densepose_estimator.py`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcld.config import Params
+import numpy as np
+
+from mcld.config import Params, num_workers
 from mcld.data.codec import decode_iuv, encode_iuv
 from mcld.data.columns import write_part
 from mcld.data.deepfashion import parse_name
 from mcld.data.index import read_index
+from mcld.devices import pick_device
 from mcld.errors import DataError
 from mcld.stages.columns import Images, images_dir, run_column
-from mcld.stages.mapper import Mapper
+from mcld.stages.mapper import Mapper, SerialMapper
 from mcld.stages.parts import PartOutput, PartWork
 from mcld.storage import sha256_of_file
 from mcld.types import Exclusion, ImageRecord, Report
@@ -40,18 +47,9 @@ class PrecomputedIuv(PartWork[Images]):
     def build(self, payload: Images, *, path: Path) -> PartOutput:
         """Write the part; images without a person are excluded."""
         exclusions: list[Exclusion] = []
-        num_items = write_part(path, items=self._items(payload, exclusions=exclusions))
+        found = ((image.key, self._item(image)) for image in payload)
+        num_items = write_part(path, items=item_or_exclusion(found, exclusions=exclusions))
         return PartOutput(num_items=num_items, exclusions=tuple(exclusions))
-
-    def _items(
-        self, images: Images, *, exclusions: list[Exclusion]
-    ) -> Iterator[tuple[str, dict[str, bytes]]]:
-        for image in images:
-            result = self._item(image)
-            if isinstance(result, str):
-                exclusions.append(Exclusion(key=image.key, reason=result, stage=STAGE))
-            else:
-                yield image.key, {IUV_MEMBER: result}
 
     def _item(self, image: ImageRecord) -> bytes | str:
         """The item's bytes, or why there are none."""
@@ -62,8 +60,7 @@ class PrecomputedIuv(PartWork[Images]):
             return NO_FILE
         except DataError as error:
             raise DataError(f"{path}: {error}; repair it or remove it") from error
-        has_person = (iuv[..., 0] > 0).mean() >= self.min_person_fraction and iuv[..., 0].any()
-        return encode_iuv(iuv) if has_person else NO_PERSON
+        return encode_or_reason(iuv, min_person_fraction=self.min_person_fraction)
 
     def _hash(self, image: ImageRecord) -> str:
         path = self._path(image)
@@ -73,21 +70,76 @@ class PrecomputedIuv(PartWork[Images]):
         return self.iuv_dir / f"{image.split}_densepose" / f"{parse_name(image.key).flat}.png"
 
 
+def encode_or_reason(iuv: np.ndarray | None, *, min_person_fraction: float) -> bytes | str:
+    """The item's bytes, or why there are none: nobody, or too little of somebody."""
+    if iuv is None or not iuv[..., 0].any() or (iuv[..., 0] > 0).mean() < min_person_fraction:
+        return NO_PERSON
+    return encode_iuv(iuv)
+
+
+def item_or_exclusion(
+    results: Iterable[tuple[str, bytes | str]], *, exclusions: list[Exclusion]
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Column items of the results that are bytes; reasons go to `exclusions`."""
+    for key, result in results:
+        if isinstance(result, str):
+            exclusions.append(Exclusion(key=key, reason=result, stage=STAGE))
+        else:
+            yield key, {IUV_MEMBER: result}
+
+
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
-    """Write artifacts/densepose: the IUV map of every image that shows a person."""
+    """Write artifacts/densepose: the IUV map of every image that shows a person.
+
+    The network runs here, on all cores or the GPU; `mapper` is for maps that are only read.
+    """
     section = params.densepose
-    given_dir = workspace.root / section.precomputed_dir if section.precomputed_dir else None
-    work = PrecomputedIuv(
-        iuv_dir=given_dir or images_dir(params.dataset, workspace=workspace),
-        min_person_fraction=section.min_person_fraction,
-    )
+    is_estimated = section.estimator == "densepose"
     return run_column(
         STAGE,
         images=read_index(workspace.stage_dir("dataset")).images,
-        work=work,
-        settings={"estimator": section.estimator, "min_person_fraction": section.min_person_fraction},
+        work=_estimate(params, workspace=workspace) if is_estimated else _read(params, workspace=workspace),
+        settings=_settings(params),
         format_version=FORMAT_VERSION,
         max_excluded_fraction=section.max_excluded_fraction,
         workspace=workspace,
-        mapper=mapper,
+        mapper=SerialMapper() if is_estimated else mapper,
+    )
+
+
+def _settings(params: Params) -> dict[str, object]:
+    """What shapes the bytes besides the images: for maps that are read, not how they would be estimated."""
+    section = params.densepose
+    shared: dict[str, object] = {
+        "estimator": section.estimator,
+        "min_person_fraction": section.min_person_fraction,
+    }
+    if section.estimator == "precomputed":
+        return shared
+    return shared | {
+        "uv_overflow": section.uv_overflow,
+        "precision": section.precision,
+        "batch_size": section.batch_size,  # the sums of a batch are added in another order
+    }
+
+
+def _read(params: Params, *, workspace: Workspace) -> PartWork[Images]:
+    section = params.densepose
+    given_dir = workspace.root / section.precomputed_dir if section.precomputed_dir else None
+    return PrecomputedIuv(
+        iuv_dir=given_dir or images_dir(params.dataset, workspace=workspace),
+        min_person_fraction=section.min_person_fraction,
+    )
+
+
+def _estimate(params: Params, *, workspace: Workspace) -> PartWork[Images]:
+    from mcld.stages.densepose_estimator import estimated_iuv  # brings PyTorch
+
+    assert params.densepose.weights_path is not None  # checked by DenseposeParams
+    return estimated_iuv(
+        params.densepose,
+        weights_path=workspace.root / params.densepose.weights_path,
+        root_dir=images_dir(params.dataset, workspace=workspace),
+        device=pick_device(params.runtime.device),
+        num_threads=num_workers(params.runtime),
     )

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mcld.errors import WeightsError
-from mcld.models.pickled import MAX_PICKLE_BYTES, read_pickled_tensors
+from mcld.tensors.torch_files import MAX_PICKLE_BYTES, read_pickled_tensors
 
 DTYPES = (
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64),

@@ -23,14 +23,8 @@ import torch
 from torch import Tensor
 
 from mcld.errors import WeightsError
-from mcld.models.pickle_program import (
-    Interpreted,
-    StorageReference,
-    StoredTensor,
-    UnsafePickleError,
-    interpret,
-    shown,
-)
+from mcld.tensors.pickle_program import UnsafePickleError, shown
+from mcld.tensors.torch_pickle import Interpreted, StorageReference, StoredTensor, interpret
 
 MAX_PICKLE_BYTES = 4 << 20  # the pickle of a full-size state dict takes 0.1 MB; the numbers lie outside it
 MAX_WRAPPERS = 3

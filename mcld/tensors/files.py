@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mcld.errors import WeightsError
-from mcld.models.pickled import read_pickled_tensors
+from mcld.tensors.torch_files import read_pickled_tensors
 
 SAFETENSORS = ".safetensors"
 PICKLED = (".pth", ".bin", ".pt")

@@ -1,0 +1,115 @@
+"""The stage `densepose` with its network: items in order, nobody is excluded, repeating gives the bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mcld.conditions.densepose import best_iuv, find_people, network_of
+from mcld.conditions.densepose.weights import empty_network
+from mcld.config import DenseposeParams, load_params
+from mcld.data.codec import decode_iuv, encode_png
+from mcld.data.tar import read_members
+from mcld.errors import ConfigError, DataError
+from mcld.parity.densepose_recipe import recipe_image, recipe_state
+from mcld.stages.densepose_estimator import EstimatedIuv
+from mcld.storage import sha256_of_bytes
+from mcld.types import ImageRecord
+
+PARAMS = DenseposeParams(estimator="densepose", weights_path="unused.safetensors", batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    shapes = {name: tuple(value.shape) for name, value in empty_network().state_dict().items()}
+    return {
+        name: torch.from_numpy(value) for name, value in recipe_state(shapes, seed=14, uv_spread=0.3).items()
+    }
+
+
+def estimator(state: dict[str, Tensor], root_dir: Path) -> EstimatedIuv:
+    return EstimatedIuv(
+        network=network_of(state, place="the recipe"),
+        weights_sha256="of the recipe",
+        params=PARAMS,
+        root_dir=root_dir,
+        num_threads=2,
+    )
+
+
+def picture(width_px: int) -> np.ndarray:
+    return np.ascontiguousarray(recipe_image(2)[:200, 50 : 50 + width_px, ::-1])
+
+
+def record(root_dir: Path, *, name: str, pixels: np.ndarray) -> ImageRecord:
+    """An image on disk and its line of the index."""
+    data = encode_png(pixels)
+    (root_dir / f"{name}.png").write_bytes(data)
+    return ImageRecord(
+        key=f"WOMEN-Dresses-id_00000001-01/{name}",
+        outfit_key="WOMEN-Dresses-id_00000001-01",
+        view=name,
+        gender="WOMEN",
+        category="Dresses",
+        split="train",
+        path=f"{name}.png",
+        sha256=sha256_of_bytes(data),
+        num_bytes=len(data),
+        height_px=pixels.shape[0],
+        width_px=pixels.shape[1],
+        part=0,
+    )
+
+
+@pytest.mark.slow
+def test_every_image_gets_its_own_map_in_the_index_order_and_the_same_bytes_again(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    work = estimator(state, tmp_path)
+    wide, narrow = picture(210), picture(200)
+    images = (
+        record(tmp_path, name="1_front", pixels=wide),
+        record(tmp_path, name="2_side", pixels=narrow),
+    )
+    output = work.build(images, path=tmp_path / "part.tar")
+    assert (output.num_items, output.exclusions) == (2, ())
+    assert output.counts["images_with_several_people"] <= 2
+    items = dict(read_members((tmp_path / "part.tar").read_bytes(), place="the part"))
+    assert list(items) == [f"{image.key}.iuv.png" for image in images]
+    found = decode_iuv(items[f"{images[0].key}.iuv.png"], height_px=200, width_px=210)
+    expected = best_iuv(find_people(work.network, images=[wide])[0], uv_overflow="clamp")
+    assert expected is not None
+    assert (found == expected).mean() > 0.999
+    first = (tmp_path / "part.tar").read_bytes()
+    work.build(images, path=tmp_path / "part.tar")
+    assert (tmp_path / "part.tar").read_bytes() == first
+
+
+@pytest.mark.slow
+def test_an_image_without_a_person_is_an_exclusion(state: dict[str, Tensor], tmp_path: Path) -> None:
+    bias = "roi_heads.box_predictor.cls_score.bias"
+    work = estimator(state | {bias: torch.tensor([-30.0, 30.0])}, tmp_path)
+    image = record(tmp_path, name="1_front", pixels=picture(200))
+    output = work.build((image,), path=tmp_path / "part.tar")
+    assert output.num_items == 0
+    assert [(e.key, e.reason) for e in output.exclusions] == [(image.key, "no person detected")]
+
+
+def test_an_image_that_changed_is_an_error_that_names_it(state: dict[str, Tensor], tmp_path: Path) -> None:
+    image = record(tmp_path, name="1_front", pixels=picture(200))
+    (tmp_path / "1_front.png").write_bytes(b"other bytes")
+    with pytest.raises(DataError, match=r"1_front.*changed since the index was made"):
+        estimator(state, tmp_path).build((image,), path=tmp_path / "part.tar")
+    assert not (tmp_path / "part.tar").exists()
+
+
+def test_an_estimator_without_weights_is_an_error_that_says_where_they_come_from(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("densepose: {estimator: densepose}\n")
+    with pytest.raises(
+        ConfigError, match=r"densepose\.weights_path: needed .* `mcld weights import-densepose`"
+    ):
+        load_params(tmp_path / "params.yaml")
