@@ -22,7 +22,7 @@ from mcld.workspace import Workspace
 STAGE = "texture"
 FORMAT_VERSION = 1
 TEXTURE_MEMBER = "texture.png"
-FACTS_MEMBER = "facts.json"  # {"visible_fraction": share of all texels that some pixel of the image falls on}
+FACTS_MEMBER = "facts.json"  # {"visible_fraction": share of the atlas's texels that some pixel falls on}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +51,34 @@ class TextureWork(PartWork[Images]):
                 yield image.key, self._item(image, iuv_png=iuvs[image.key][IUV_MEMBER])
 
     def _item(self, image: ImageRecord, *, iuv_png: bytes) -> dict[str, bytes]:
-        from mcld.conditions.texture import unwrap, visible_fraction
+        from mcld.conditions.texture import make_texture, visible_fraction
 
-        size_px = self.params.part_size_px
+        params = self.params
         try:
             pixels = decode_image(read_image_bytes(image, root_dir=self.image_dir))
             iuv = decode_iuv(iuv_png, height_px=image.height_px, width_px=image.width_px)
-            atlas = unwrap(pixels, iuv=iuv, part_size_px=size_px, fill_margin_px=self.params.fill_margin_px)
+            texture = make_texture(
+                pixels,
+                iuv=iuv,
+                layout=params.layout,
+                fill=params.fill,
+                part_size_px=params.part_size_px,
+                fill_margin_px=params.fill_margin_px,
+                black_is_missing=params.black_is_missing,
+            )
         except DataError as error:
             raise DataError(f"{STAGE}: {image.key}: {error}") from error
-        facts = {"visible_fraction": round(visible_fraction(iuv, part_size_px=size_px), 6)}
-        return {TEXTURE_MEMBER: encode_png(atlas), FACTS_MEMBER: canonical_json(facts).encode()}
+        facts = {"visible_fraction": round(visible_fraction(iuv, part_size_px=params.part_size_px), 6)}
+        return {TEXTURE_MEMBER: encode_png(texture), FACTS_MEMBER: canonical_json(facts).encode()}
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     """Write artifacts/texture: the UV texture of every image that has an IUV map."""
     section = params.texture
+    if section.layout == "smpl512":
+        from mcld.conditions.texture_smpl import check_installed
+
+        check_installed()  # before any part is begun
     work = TextureWork(
         image_dir=images_dir(params.dataset, workspace=workspace),
         densepose=Column.open(workspace.stage_dir("densepose")),
