@@ -21,7 +21,6 @@ from torch import Tensor
 
 from mcld.errors import WeightsError
 from mcld.models.config import ChannelOrder, ModelConfig
-from mcld.tensors.files import PICKLED, SAFETENSORS, read_tensors
 from mcld.models.weights import (
     authors_name,
     authors_states,
@@ -33,6 +32,7 @@ from mcld.models.weights import (
     save_mcld,
 )
 from mcld.storage import atomic_path, read_json, sha256_of_file, write_json
+from mcld.tensors.files import PICKLED, SAFETENSORS, read_tensors
 
 AUTHORS_CONFIG = ModelConfig(iuv_channel_order="vui", iuv_resize="bicubic", reference_precision="float16")
 RECORD_NAME = "authors_files.json"

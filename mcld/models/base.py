@@ -16,9 +16,9 @@ from mcld.config import ModelParams
 from mcld.errors import WeightsError
 from mcld.models.config import FaceProjectorConfig, ModelConfig, unet_settings
 from mcld.models.pose_guider import PoseGuider
-from mcld.tensors.files import read_safetensors
 from mcld.models.weights import WEIGHTS_NAME
 from mcld.storage import read_json, write_json
+from mcld.tensors.files import read_safetensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,8 @@ from mcld.models.base import unet_sizes
 from mcld.models.config import ModelConfig, unet_settings
 from mcld.models.initialise import CONTROLNET_PREFIX, POSE_OUTPUT_PREFIX
 from mcld.models.pose_guider import PoseGuider
-from mcld.tensors.files import check_fit, read_tensors, write_tensors
 from mcld.storage import read_json, write_json
+from mcld.tensors.files import check_fit, read_tensors, write_tensors
 
 FIT_REMEDY = "weights and config.json are of different models: copy both from the same place"
 IMAGE_ENCODER = "image_encoder"

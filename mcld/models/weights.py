@@ -22,9 +22,8 @@ from torch import Tensor, nn
 from mcld.errors import ConfigError, DataError, WeightsError
 from mcld.models.config import ModelConfig, unet_settings
 from mcld.models.mcld import MCLD
-from mcld.tensors.files import check_fit, write_tensors
-from mcld.tensors.files import read_safetensors as read_safetensors
 from mcld.storage import atomic_dir, read_json, write_json
+from mcld.tensors.files import check_fit, read_safetensors, write_tensors
 
 CLASS_NAME = "MCLD"
 FORMAT_VERSION = 1

@@ -24,8 +24,8 @@ from torch import Tensor
 from mcld.errors import ConfigError, DataError, WeightsError
 from mcld.models import MCLD, FaceProjectorConfig, ModelConfig, load_authors_states
 from mcld.models.config import ReferencePrecision
-from mcld.models.weights import read_safetensors
 from mcld.parity.settings import REMEDY, Settings, read_settings
+from mcld.tensors.files import read_safetensors
 from mcld.types import Conditions
 
 STATE_NAMES = ("denoising_unet", "reference_unet", "pose_guider", "image_proj_model")
