@@ -34,6 +34,8 @@ FIELDS: tuple[RecipeField, ...] = (
     RecipeField(section="densepose", key="uv_overflow", authors="wrap", corrected="clamp"),
     RecipeField(section="model", key="iuv_channel_order", authors="vui", corrected="iuv"),
     RecipeField(section="model", key="iuv_resize", authors="bicubic", corrected="nearest"),
+    # UV texture of the source
+    RecipeField(section="texture", key="black_is_missing", authors=True, corrected=False),
     # Reference features
     RecipeField(section="model", key="reference_precision", authors="float16", corrected="compute"),
     # Dropout and what dropped rows see

@@ -36,7 +36,7 @@ from mcld.parity.densepose_recipe import IMAGE_SIZES_PX, digest, recipe_image, r
 from mcld.parity.rows import Row
 from mcld.parity.settings import REMEDY, Settings, read_settings
 
-UV_OVERFLOW: UvOverflow = "wrap"  # as the authors' canvas was recorded
+RECORDED_UV_OVERFLOW: UvOverflow = "wrap"  # as the authors' canvas was recorded
 CHARTS = ("coarse_segm", "fine_segm", "u", "v")
 LEVELS = ("p2", "p3", "p4", "p5", "p6")
 BYTE_RANGE = 256
@@ -89,7 +89,9 @@ class _Case:
         return self.arrays[name]
 
 
-def check_densepose(directory: Path, *, device: torch.device) -> Iterator[Row]:
+def check_densepose(
+    directory: Path, *, device: torch.device, uv_overflow: UvOverflow = RECORDED_UV_OVERFLOW
+) -> Iterator[Row]:
     """Every check, as it is done. Raises DataError when the folder cannot be used."""
     paths = sorted(directory.glob("case_*.json"))
     if not paths:
@@ -99,7 +101,7 @@ def check_densepose(directory: Path, *, device: torch.device) -> Iterator[Row]:
     if (directory / "resize.json").exists():
         yield _check_sizes(directory / "resize.json")
     for case in cases:
-        yield from _check_case(case, device=device, tolerances=tolerances)
+        yield from _check_case(case, device=device, tolerances=tolerances, uv_overflow=uv_overflow)
 
 
 def _check_sizes(path: Path) -> Row:
@@ -139,7 +141,9 @@ def _read_image(path: Path, *, index: int) -> np.ndarray:
     return recipe_image(index)[..., ::-1]
 
 
-def _check_case(case: _Case, *, device: torch.device, tolerances: Tolerances) -> Iterator[Row]:
+def _check_case(
+    case: _Case, *, device: torch.device, tolerances: Tolerances, uv_overflow: UvOverflow
+) -> Iterator[Row]:
     state = recipe_state(
         {name: tuple(value.shape) for name, value in empty_network().state_dict().items()},
         seed=case.settings.integer("seed", minimum=0),
@@ -158,7 +162,7 @@ def _check_case(case: _Case, *, device: torch.device, tolerances: Tolerances) ->
     yield from _check_detections(case, people=people, tolerances=tolerances)
     if people.charts is not None and len(case.array("boxes")):
         yield from _check_charts(case, people=people, tolerances=tolerances)
-        yield from _check_canvas(case, people=people, tolerances=tolerances)
+        yield from _check_canvas(case, people=people, tolerances=tolerances, uv_overflow=uv_overflow)
 
 
 def _check_digest(case: _Case, key: str, *, found: str) -> Row:
@@ -231,8 +235,10 @@ def _check_charts(case: _Case, *, people: People, tolerances: Tolerances) -> Ite
         yield _largest(case, f"{name}_f16", found=chart[0], tolerance=tolerances.half, scale=scale)
 
 
-def _check_canvas(case: _Case, *, people: People, tolerances: Tolerances) -> Iterator[Row]:
-    found, expected = best_iuv(people, uv_overflow=UV_OVERFLOW), case.array("iuv")
+def _check_canvas(
+    case: _Case, *, people: People, tolerances: Tolerances, uv_overflow: UvOverflow
+) -> Iterator[Row]:
+    found, expected = best_iuv(people, uv_overflow=uv_overflow), case.array("iuv")
     assert found is not None
     _check_shape(case, "iuv", found=found.shape, expected=expected.shape)
     is_same_part = found[..., 0] == expected[..., 0]

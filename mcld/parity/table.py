@@ -1,4 +1,4 @@
-"""The table that people read: check, relative error, tolerance, verdict, and where the error is."""
+"""The table that people read: check, error, tolerance, verdict, and where the error is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def heading() -> str:
 
 
 def describe(row: Row) -> str:
-    """One row. `error` is relative; NaN and infinity are shown as such."""
+    """One row. `error` is relative unless the name gives a unit; NaN and infinity are shown as such."""
     verdict = "ok" if row.passed else "ABOVE"
     line = f"{row.name:<{NAME_WIDTH}}  {row.error:>8.1e}  {_tolerance(row):>9}  {verdict:<7}  {row.note}"
     return line.rstrip()

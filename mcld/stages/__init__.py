@@ -63,7 +63,7 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec(
         name="texture",
         inputs=("dataset", "densepose"),
-        params=("texture",),
+        params=("recipe", "texture"),
         summary="image and IUV to UV texture",
     ),
     StageSpec(

@@ -5,6 +5,7 @@ The published file is detectron2's `densepose_rcnn_R_101_FPN_DL_s1x` (`model_fin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +35,22 @@ def import_densepose(source: Path, *, out_path: Path) -> list[str]:
     is written, when a weight is missing, of another shape, or no number.
     """
     arrays = read_pickled_arrays(source)
-    wanted = empty_network().state_dict()
-    state = {name: _tensor(array) for name, array in arrays.items() if name in wanted}
-    check_fit(state, wanted=wanted, place=str(source), remedy=REMEDY)
-    _check_finite(state, place=str(source))
+    state = weights_of(arrays, place=str(source))
     with atomic_path(out_path) as temporary:
         write_tensors(temporary, state=state)
-    return [name for name in arrays if name not in wanted]
+    return [name for name in arrays if name not in state]
+
+
+def weights_of(arrays: Mapping[str, np.ndarray], *, place: str) -> dict[str, Tensor]:
+    """The network's weights among `arrays`, float32. `place` is where they came from.
+
+    Raises WeightsError when one is missing, of another shape, or no number.
+    """
+    wanted = empty_network().state_dict()
+    state = {name: _tensor(array) for name, array in arrays.items() if name in wanted}
+    check_fit(state, wanted=wanted, place=place, remedy=REMEDY)
+    _check_finite(state, place=place)
+    return state
 
 
 def load_densepose(
