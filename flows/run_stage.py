@@ -9,9 +9,9 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.freshness import commit, inputs_fingerprint, what_changed
 from mcld.cli.reports import describe, run_and_keep_report
-from mcld.config import PARAMS_PATH, load_params, num_workers
+from mcld.config import PARAMS_PATH, load_params
 from mcld.errors import WorkerError
-from mcld.stages.mapper import LocalMapper
+from mcld.stages.mapper import local_mapper
 from mcld.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run_stage(name: str) -> bool:
     logger.info("%s: %s", name, "; ".join(reasons))
     made_from = inputs_fingerprint(name, workspace=workspace)
     params = load_params(workspace.root / PARAMS_PATH)
-    mapper = LocalMapper(num_workers=num_workers(params.runtime))
+    mapper = local_mapper(params.runtime)
     report = run_and_keep_report(name, params, workspace=workspace, mapper=mapper)
     commit(name, workspace=workspace, made_from=made_from)
     logger.info("%s", describe(report))

@@ -49,7 +49,7 @@ def run(
 ) -> None:
     """Run one stage. Repeat the command to resume."""
     _check_stage(stage)
-    from mcld.config import load_params, num_workers
+    from mcld.config import load_params
     from mcld.workspace import Workspace
 
     workspace = Workspace()
@@ -61,10 +61,10 @@ def run(
         return
     from mcld.cli.logs import log_to_stderr
     from mcld.cli.reports import describe, run_and_keep_report
-    from mcld.stages.mapper import LocalMapper
+    from mcld.stages.mapper import local_mapper
 
     log_to_stderr()
-    mapper = LocalMapper(num_workers=num_workers(params.runtime))
+    mapper = local_mapper(params.runtime)
     print(describe(run_and_keep_report(stage, params, workspace=workspace, mapper=mapper)))
 
 

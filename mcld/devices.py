@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from mcld.errors import ConfigError
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     Value = TypeVar("Value", bound=DataclassInstance)
+
+VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
+
+
+def visible_device_ids() -> tuple[str, ...]:
+    """The GPUs that PyTorch sees, each as a value of CUDA_VISIBLE_DEVICES that shows it alone."""
+    import torch
+
+    count = torch.cuda.device_count()
+    given = os.environ.get(VISIBLE_DEVICES, "")
+    names = given.split(",") if given else [str(index) for index in range(count)]
+    return tuple(names[:count])
 
 
 def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:

@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from mcld.config import DatasetParams
+from mcld.data.codec import decode_image
 from mcld.errors import DataError
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartPlan, PartWork, finish, part_name, run_parts
@@ -92,3 +95,19 @@ def read_image_bytes(image: ImageRecord, *, root_dir: Path) -> bytes:
     if sha256_of_bytes(data) != image.sha256:
         raise DataError(f"{path}: changed since the index was made; run the stage 'dataset' again")
     return data
+
+
+def read_pixels(image: ImageRecord, *, root_dir: Path) -> np.ndarray | str:
+    """The image as (H, W, 3) uint8 RGB, or why it cannot be decoded: the reason of an exclusion.
+
+    An index made from headers alone holds images whose pixels turn out to be damaged. Raises DataError, as
+    `read_image_bytes`, when the file is not the one that was indexed.
+    """
+    data = read_image_bytes(image, root_dir=root_dir)
+    try:
+        pixels = decode_image(data)
+    except DataError as error:
+        return str(error)
+    if pixels.shape[:2] != (image.height_px, image.width_px):
+        raise DataError(f"{image.key}: another size than the index says; run the stage 'dataset' again")
+    return pixels

@@ -6,9 +6,14 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from mcld.config import RuntimeParams, num_workers
+from mcld.devices import VISIBLE_DEVICES, visible_device_ids
 from mcld.errors import WorkerError
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,9 +23,17 @@ class Mapper(Protocol):
     """Applies a picklable function to picklable items, somewhere; results come in the items' order."""
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], *, description: str
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        *,
+        description: str,
+        uses_device: bool = False,
     ) -> Iterator[Result]:
-        """Raises what `function` raises, and WorkerError when a worker dies."""
+        """With `uses_device` one worker a GPU, each seeing its own GPU alone; without GPUs one worker.
+
+        Raises what `function` raises, and WorkerError when a worker dies.
+        """
         ...
 
 
@@ -34,6 +47,7 @@ class SerialMapper:
         items: Sequence[Item],
         *,
         description: str,
+        uses_device: bool = False,
     ) -> Iterator[Result]:
         """Apply `function` lazily, item by item."""
         return map(function, items)
@@ -41,25 +55,58 @@ class SerialMapper:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalMapper:
-    """On a pool of processes of this machine. With one worker or one item, in this process."""
+    """On a pool of processes of this machine. With one worker or one item, in this process.
+
+    `device_ids` are the GPUs to use, as CUDA_VISIBLE_DEVICES spells them; None: all that PyTorch sees.
+    """
 
     num_workers: int
+    device_ids: tuple[str, ...] | None = None
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], *, description: str
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        *,
+        description: str,
+        uses_device: bool = False,
     ) -> Iterator[Result]:
-        """Apply `function` on up to `num_workers` items at a time.
+        """Apply `function` on up to `num_workers` items at a time, or on one a GPU.
 
         The first error cancels what has not begun.
         """
-        num_workers = min(self.num_workers, len(items))
-        if num_workers <= 1:
+        workers = self._device_workers() if uses_device else [_WorkerPlace()] * self.num_workers
+        workers = workers[: len(items)]
+        if len(workers) <= 1:
             return SerialMapper().map(function, items, description=description)
-        return _map_on_pool(function, items, num_workers=num_workers, description=description)
+        return _map_on_pool(function, items, places=workers, description=description)
+
+    def _device_workers(self) -> list[_WorkerPlace]:
+        device_ids = visible_device_ids() if self.device_ids is None else self.device_ids
+        num_threads = max(1, self.num_workers // max(1, len(device_ids)))
+        return [_WorkerPlace(device_id=device_id, num_threads=num_threads) for device_id in device_ids]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WorkerPlace:
+    """What one worker process has to itself. Workers without a GPU are the parallelism: one thread each."""
+
+    device_id: str | None = None
+    num_threads: int = 1
+
+
+def local_mapper(runtime: RuntimeParams) -> LocalMapper:
+    """The mapper of a machine: its cores, and its GPUs unless `runtime.device` forbids them."""
+    device_ids = () if runtime.device == "cpu" else None
+    return LocalMapper(num_workers=num_workers(runtime), device_ids=device_ids)
 
 
 def _map_on_pool(
-    function: Callable[[Item], Result], items: Sequence[Item], *, num_workers: int, description: str
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    places: Sequence[_WorkerPlace],
+    description: str,
 ) -> Iterator[Result]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -67,26 +114,34 @@ def _map_on_pool(
 
     # Spawn: a forked copy of a process whose libraries run threads (PyTorch, OpenCV) may hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker)
+    free_places = context.Queue()
+    for place in places:
+        free_places.put(place)
+    pool = ProcessPoolExecutor(
+        len(places), mp_context=context, initializer=_start_worker, initargs=(free_places,)
+    )
     try:
         yield from pool.map(function, items)
     except BrokenProcessPool as error:
         raise WorkerError(
             f"{description}: a worker process died (killed, or out of memory); finished parts are kept: "
-            f"lower runtime.num_workers (now {num_workers}) if memory is short, and repeat the command"
+            f"lower runtime.num_workers (now {len(places)}) if memory is short, and repeat the command"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
-    """Workers are the parallelism: libraries that start threads would get in each other's way.
+def _start_worker(free_places: Queue[_WorkerPlace]) -> None:
+    """Take a place: libraries that start more threads than theirs would get in each other's way.
 
     A worker also ends when its parent is killed: left alone, it would write into a folder that the repeated
     command is working on.
     """
+    place = free_places.get()
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = "1"
+        os.environ[variable] = str(place.num_threads)
+    if place.device_id is not None:
+        os.environ[VISIBLE_DEVICES] = place.device_id  # before PyTorch looks: then this GPU is its only one
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

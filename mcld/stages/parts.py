@@ -45,6 +45,7 @@ class PartWork(ABC, Generic[Payload]):
     """
 
     suffix = ".tar"
+    uses_device = False  # whether `build` computes with a model, on a GPU where there is one
 
     @abstractmethod
     def inputs(self, payload: Payload) -> object:
@@ -57,6 +58,9 @@ class PartWork(ABC, Generic[Payload]):
     def is_intact(self, path: Path) -> bool:
         """Whether what lies beside `path` (whose own hash is already checked) is whole too."""
         return path.is_file()
+
+    def release(self) -> None:
+        """Let go of what `build` keeps loaded in this process, such as a model: all parts are done."""
 
 
 def run_parts(
@@ -79,8 +83,11 @@ def run_parts(
     task = _PartTask(
         stage=stage, out_dir=out_dir, settings=settings, format_version=format_version, work=work
     )
-    done = track(mapper.map(task, plans, description=stage), description=stage, total=len(plans))
-    results = list(done)
+    mapped = mapper.map(task, plans, description=stage, uses_device=work.uses_device)
+    try:
+        results = list(track(mapped, description=stage, total=len(plans)))
+    finally:
+        work.release()
     records = tuple(record for record, _ in results)
     manifest = Manifest(
         stage=stage,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
+from mcld.config import RuntimeParams
 from mcld.errors import DataError, WorkerError
-from mcld.stages.mapper import LocalMapper, Mapper, SerialMapper
+from mcld.stages.mapper import LocalMapper, Mapper, SerialMapper, local_mapper
 
 
 def square(number: int) -> int:
@@ -39,3 +41,28 @@ def test_dead_worker_is_an_error_that_says_what_to_do() -> None:
         WorkerError, match=r"texture: a worker process died .*lower runtime\.num_workers \(now 2\)"
     ):
         list(LocalMapper(num_workers=2).map(die, range(4), description="texture"))
+
+
+def place_of_worker(_: int) -> tuple[str | None, str | None, int]:
+    time.sleep(0.2)  # so that one worker cannot do all
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("OMP_NUM_THREADS"), os.getpid()
+
+
+def test_work_for_devices_runs_in_one_process_a_device_that_sees_it_alone() -> None:
+    mapper = LocalMapper(num_workers=4, device_ids=("0", "GPU-7f"))
+    found = set(mapper.map(place_of_worker, range(6), description="densepose", uses_device=True))
+    assert {(device_id, num_threads) for device_id, num_threads, _ in found} == {("0", "2"), ("GPU-7f", "2")}
+    assert len({pid for *_, pid in found}) == 2
+
+
+@pytest.mark.parametrize("device_ids", [(), ("0",)])
+def test_work_for_no_or_one_device_stays_in_this_process(device_ids: tuple[str, ...]) -> None:
+    mapper = LocalMapper(num_workers=2, device_ids=device_ids)
+    found = list(mapper.map(place_of_worker, range(2), description="densepose", uses_device=True))
+    assert {pid for *_, pid in found} == {os.getpid()}
+
+
+def test_forbidding_gpus_leaves_no_device() -> None:
+    assert local_mapper(RuntimeParams(num_workers=3, device="cpu")) == LocalMapper(
+        num_workers=3, device_ids=()
+    )
