@@ -106,7 +106,9 @@ class DenseposeParams(Section):
     """Image to IUV. `precomputed` reads IUV images in the format of the authors' published conditions."""
 
     estimator: Literal["precomputed", "densepose"] = "precomputed"
-    weights_path: str | None = None  # densepose: what `mcld weights import-densepose` wrote
+    weights_path: str | None = None  # densepose: the published pickle, or the safetensors made of it
+    expected_sha256: Sha256 | None = None  # densepose: of that file
+    person: Literal["best-score", "biggest"] = "biggest"  # densepose: whom an image of several is of
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # densepose: half is for GPUs
     batch_size: Positive = 8  # densepose: images of one size at once
     precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_densepose/
@@ -118,8 +120,8 @@ class DenseposeParams(Section):
     def _weights_are_named(self) -> DenseposeParams:
         if self.estimator == "densepose" and not self.weights_path:
             raise ValueError(
-                "densepose.weights_path: needed by estimator 'densepose'; name the file that "
-                "`mcld weights import-densepose` wrote"
+                "densepose.weights_path: needed by estimator 'densepose'; name your copy of "
+                "model_final_844d15.pkl, or what `mcld weights import-densepose` wrote"
             )
         return self
 

@@ -31,6 +31,7 @@ class RecipeField:
 
 FIELDS: tuple[RecipeField, ...] = (
     # IUV of the target
+    RecipeField(section="densepose", key="person", authors="best-score", corrected="biggest"),
     RecipeField(section="densepose", key="uv_overflow", authors="wrap", corrected="clamp"),
     RecipeField(section="model", key="iuv_channel_order", authors="vui", corrected="iuv"),
     RecipeField(section="model", key="iuv_resize", authors="bicubic", corrected="nearest"),

@@ -17,10 +17,9 @@ from mcld.data.codec import decode_iuv, encode_iuv
 from mcld.data.columns import write_part
 from mcld.data.deepfashion import parse_name
 from mcld.data.index import read_index
-from mcld.devices import pick_device
 from mcld.errors import DataError
 from mcld.stages.columns import Images, images_dir, run_column
-from mcld.stages.mapper import Mapper, SerialMapper
+from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartWork
 from mcld.storage import sha256_of_file
 from mcld.types import Exclusion, ImageRecord, Report
@@ -89,10 +88,7 @@ def item_or_exclusion(
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
-    """Write artifacts/densepose: the IUV map of every image that shows a person.
-
-    The network runs here, on all cores or the GPU; `mapper` is for maps that are only read.
-    """
+    """Write artifacts/densepose: the IUV map of every image that shows a person."""
     section = params.densepose
     is_estimated = section.estimator == "densepose"
     return run_column(
@@ -103,7 +99,7 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
         format_version=FORMAT_VERSION,
         max_excluded_fraction=section.max_excluded_fraction,
         workspace=workspace,
-        mapper=SerialMapper() if is_estimated else mapper,
+        mapper=mapper,
     )
 
 
@@ -118,6 +114,7 @@ def _settings(params: Params) -> dict[str, object]:
         return shared
     return shared | {
         "uv_overflow": section.uv_overflow,
+        "person": section.person,
         "precision": section.precision,
         "batch_size": section.batch_size,  # the sums of a batch are added in another order
     }
@@ -135,11 +132,10 @@ def _read(params: Params, *, workspace: Workspace) -> PartWork[Images]:
 def _estimate(params: Params, *, workspace: Workspace) -> PartWork[Images]:
     from mcld.stages.densepose_estimator import estimated_iuv  # brings PyTorch
 
-    assert params.densepose.weights_path is not None  # checked by DenseposeParams
     return estimated_iuv(
         params.densepose,
-        weights_path=workspace.root / params.densepose.weights_path,
+        workspace=workspace,
         root_dir=images_dir(params.dataset, workspace=workspace),
-        device=pick_device(params.runtime.device),
+        device=params.runtime.device,
         num_threads=num_workers(params.runtime),
     )

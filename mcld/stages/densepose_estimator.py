@@ -1,4 +1,4 @@
-"""The stage `densepose` with its network: images of one size go through it together, the best person counts.
+"""The stage `densepose` with its network: images of one size go through it together, one person counts.
 
 Threads of the processor read and resize the next batches while the network works, and encode the last ones,
 so that a GPU need not wait for them.
@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,33 +22,40 @@ from mcld.conditions.densepose import (
     DensePoseNetwork,
     People,
     best_iuv,
+    check_weights_file,
     find_people_in_resized,
     load_densepose,
     resize,
 )
 from mcld.config import DenseposeParams
-from mcld.data.codec import decode_image
 from mcld.data.columns import write_part
-from mcld.errors import DataError
-from mcld.stages.columns import Images, read_image_bytes
+from mcld.devices import pick_device
+from mcld.stages.columns import Images, read_pixels
 from mcld.stages.densepose import encode_or_reason, item_or_exclusion
+from mcld.stages.densepose_weights import ready_weights
 from mcld.stages.parts import PartOutput, PartWork
 from mcld.storage import sha256_of_file
 from mcld.types import Exclusion, ImageRecord
+from mcld.workspace import Workspace
 
 NUM_BATCHES_AHEAD = 2
-SURE_SCORE = 0.5  # of a second person, to be counted as one
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Read = np.ndarray | str  # an image at network size, or why it cannot be decoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatedIuv(PartWork[Images]):
-    """Estimates a part's IUV maps. Holds a loaded network, so it stays in its process."""
+    """Estimates a part's IUV maps. Each process that works on parts loads the network once."""
 
-    network: DensePoseNetwork
+    weights_path: Path
     weights_sha256: str
     params: DenseposeParams
     root_dir: Path
+    device: DeviceChoice
     num_threads: int
+
+    uses_device = True
 
     def inputs(self, payload: Images) -> object:
         """Every image's hash and that of the weights."""
@@ -54,28 +63,52 @@ class EstimatedIuv(PartWork[Images]):
         return {"images": images, "weights": self.weights_sha256}
 
     def build(self, payload: Images, *, path: Path) -> PartOutput:
-        """Write the part in the images' order; images without a person are excluded."""
-        results: dict[str, Future[bytes | str]] = {}
+        """Write the part in the images' order; those without a person, or damaged, are excluded."""
+        results: dict[str, bytes | str | Future[bytes | str]] = {}
         num_crowded = 0
-        with ThreadPoolExecutor(self.num_threads) as pool:
-            for image, people in self._people(payload, pool=pool):
-                num_crowded += int((people.detections.scores > SURE_SCORE).sum() > 1)
-                results[image.key] = pool.submit(self._encode, people)
+        with ThreadPoolExecutor(min(self.num_threads, torch.get_num_threads())) as pool:
+            for image, found in self._found(payload, pool=pool):
+                if isinstance(found, People):
+                    num_crowded += found.num_sure > 1
+                    results[image.key] = pool.submit(self._encode, found)
+                else:
+                    results[image.key] = found
         exclusions: list[Exclusion] = []
-        found = ((image.key, results[image.key].result()) for image in payload)
-        num_items = write_part(path, items=item_or_exclusion(found, exclusions=exclusions))
+        in_order = ((image.key, _value(results[image.key])) for image in payload)
+        num_items = write_part(path, items=item_or_exclusion(in_order, exclusions=exclusions))
         return PartOutput(
             num_items=num_items,
             exclusions=tuple(exclusions),
             counts={"images_with_several_people": num_crowded},
         )
 
-    def _people(self, images: Images, *, pool: ThreadPoolExecutor) -> Iterator[tuple[ImageRecord, People]]:
-        """Who is in each image, batch by batch."""
-        for batch, resized in _ahead(self._batches(images), pool=pool, root_dir=self.root_dir):
-            image_hw = (batch[0].height_px, batch[0].width_px)
-            found = find_people_in_resized(self.network, resized=resized, image_hw=image_hw)
-            yield from zip(batch, found, strict=True)
+    def release(self) -> None:
+        """Forget the network."""
+        _network.cache_clear()
+
+    def _found(
+        self, images: Images, *, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[ImageRecord, People | str]]:
+        """Who is in each image, batch by batch; or why it cannot be looked at."""
+        network = _network(
+            self.weights_path,
+            sha256=self.weights_sha256,
+            device=self.device,
+            precision=self.params.precision,
+        )
+        for batch, read in _ahead(self._batches(images), pool=pool, root_dir=self.root_dir):
+            pixels = [item for item in read if not isinstance(item, str)]
+            people = iter(self._people(network, resized=pixels, image_hw=_size(batch[0])))
+            for image, item in zip(batch, read, strict=True):
+                yield image, item if isinstance(item, str) else next(people)
+
+    def _people(
+        self, network: DensePoseNetwork, *, resized: list[np.ndarray], image_hw: tuple[int, int]
+    ) -> list[People]:
+        if not resized:
+            return []
+        person = self.params.person
+        return find_people_in_resized(network, resized=resized, image_hw=image_hw, person=person)
 
     def _batches(self, images: Images) -> Iterator[Images]:
         """Images of one size together, up to `batch_size` of them."""
@@ -91,17 +124,29 @@ class EstimatedIuv(PartWork[Images]):
 
 
 def estimated_iuv(
-    params: DenseposeParams, *, weights_path: Path, root_dir: Path, device: torch.device, num_threads: int
+    params: DenseposeParams, *, workspace: Workspace, root_dir: Path, device: DeviceChoice, num_threads: int
 ) -> EstimatedIuv:
-    """The work of the stage with its network loaded. Raises WeightsError."""
-    network = load_densepose(weights_path, device=device, dtype=getattr(torch, params.precision))
+    """The work of the stage, its weights checked. Raises WeightsError."""
+    weights_path = ready_weights(params, workspace=workspace)
+    check_weights_file(weights_path)
     return EstimatedIuv(
-        network=network,
+        weights_path=weights_path,
         weights_sha256=sha256_of_file(weights_path),
         params=params,
         root_dir=root_dir,
+        device=device,
         num_threads=num_threads,
     )
+
+
+@lru_cache(maxsize=1)
+def _network(path: Path, *, sha256: str, device: DeviceChoice, precision: Precision) -> DensePoseNetwork:
+    """The network of this process. `sha256` tells a file from another that came under its name."""
+    return load_densepose(path, device=pick_device(device), dtype=getattr(torch, precision))
+
+
+def _value(result: bytes | str | Future[bytes | str]) -> bytes | str:
+    return result.result() if isinstance(result, Future) else result
 
 
 def _size(image: ImageRecord) -> tuple[int, int]:
@@ -110,9 +155,9 @@ def _size(image: ImageRecord) -> tuple[int, int]:
 
 def _ahead(
     batches: Iterable[Images], *, pool: ThreadPoolExecutor, root_dir: Path
-) -> Iterator[tuple[Images, list[np.ndarray]]]:
+) -> Iterator[tuple[Images, list[Read]]]:
     """Batches with their images at network size; the next ones are being read meanwhile."""
-    waiting: deque[tuple[Images, list[Future[np.ndarray]]]] = deque()
+    waiting: deque[tuple[Images, list[Future[Read]]]] = deque()
     for batch in batches:
         waiting.append((batch, [pool.submit(_read, image, root_dir) for image in batch]))
         if len(waiting) > NUM_BATCHES_AHEAD:
@@ -121,17 +166,12 @@ def _ahead(
         yield _waited_for(waiting.popleft())
 
 
-def _waited_for(item: tuple[Images, list[Future[np.ndarray]]]) -> tuple[Images, list[np.ndarray]]:
+def _waited_for(item: tuple[Images, list[Future[Read]]]) -> tuple[Images, list[Read]]:
     batch, futures = item
     return batch, [future.result() for future in futures]
 
 
-def _read(image: ImageRecord, root_dir: Path) -> np.ndarray:
+def _read(image: ImageRecord, root_dir: Path) -> Read:
     """The image's pixels at network size."""
-    try:
-        pixels = decode_image(read_image_bytes(image, root_dir=root_dir))
-    except DataError as error:
-        raise DataError(f"{image.key}: {error}") from error
-    if pixels.shape[:2] != _size(image):
-        raise DataError(f"{image.key}: another size than the index says; run the stage 'dataset' again")
-    return resize(pixels)
+    pixels = read_pixels(image, root_dir=root_dir)
+    return pixels if isinstance(pixels, str) else resize(pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcld.conditions.densepose import best_iuv, find_people, network_of
+from mcld.conditions.densepose import best_iuv, find_people, load_densepose
 from mcld.conditions.densepose.weights import empty_network
 from mcld.config import DenseposeParams, load_params
 from mcld.data.codec import decode_iuv, encode_png
+from mcld.data.columns import Column
 from mcld.data.tar import read_members
 from mcld.errors import ConfigError, DataError
 from mcld.parity.densepose_recipe import recipe_image, recipe_state
 from mcld.stages.densepose_estimator import EstimatedIuv
-from mcld.storage import sha256_of_bytes
-from mcld.types import ImageRecord
+from mcld.stages.mapper import LocalMapper, SerialMapper
+from mcld.stages.parts import PartPlan, finish, part_name, run_parts
+from mcld.storage import sha256_of_bytes, sha256_of_file
+from mcld.tensors.files import write_tensors
+from mcld.types import Exclusion, ImageRecord
 
 PARAMS = DenseposeParams(estimator="densepose", weights_path="unused.safetensors", batch_size=2)
 
@@ -32,11 +37,15 @@ def state() -> dict[str, Tensor]:
 
 
 def estimator(state: dict[str, Tensor], root_dir: Path) -> EstimatedIuv:
+    """The stage's work, with these weights in a file."""
+    weights_path = root_dir / "densepose.safetensors"
+    write_tensors(weights_path, state=state)
     return EstimatedIuv(
-        network=network_of(state, place="the recipe"),
-        weights_sha256="of the recipe",
+        weights_path=weights_path,
+        weights_sha256=sha256_of_file(weights_path),
         params=PARAMS,
         root_dir=root_dir,
+        device="cpu",
         num_threads=2,
     )
 
@@ -81,7 +90,8 @@ def test_every_image_gets_its_own_map_in_the_index_order_and_the_same_bytes_agai
     items = dict(read_members((tmp_path / "part.tar").read_bytes(), place="the part"))
     assert list(items) == [f"{image.key}.iuv.png" for image in images]
     found = decode_iuv(items[f"{images[0].key}.iuv.png"], height_px=200, width_px=210)
-    expected = best_iuv(find_people(work.network, images=[wide])[0], uv_overflow="clamp")
+    network = load_densepose(work.weights_path)
+    expected = best_iuv(find_people(network, images=[wide], person="biggest")[0], uv_overflow="clamp")
     assert expected is not None
     assert (found == expected).mean() > 0.999
     first = (tmp_path / "part.tar").read_bytes()
@@ -113,3 +123,50 @@ def test_an_estimator_without_weights_is_an_error_that_says_where_they_come_from
         ConfigError, match=r"densepose\.weights_path: needed .* `mcld weights import-densepose`"
     ):
         load_params(tmp_path / "params.yaml")
+
+
+def test_an_image_that_does_not_decode_is_an_exclusion_beside_its_neighbours(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    image = record(tmp_path, name="1_front", pixels=picture(200))
+    data = (tmp_path / image.path).read_bytes()[:-2000]
+    (tmp_path / image.path).write_bytes(data)
+    damaged = replace(image, sha256=sha256_of_bytes(data), num_bytes=len(data))  # as indexed by its header
+    output = estimator(state, tmp_path).build((damaged,), path=tmp_path / "part.tar")
+    assert (output.num_items, output.exclusions) == (
+        0,
+        (Exclusion(key=image.key, reason="truncated or damaged image", stage="densepose"),),
+    )
+
+
+@pytest.mark.slow
+def test_two_devices_give_the_bytes_of_one_process(state: dict[str, Tensor], tmp_path: Path) -> None:
+    work = estimator(state, tmp_path)
+    plans = [
+        PartPlan(index=part, name=part_name(part), payload=(replace(image, part=part),))
+        for part in range(2)
+        for image in [record(tmp_path, name=f"{part + 1}_front", pixels=picture(200 + part))]
+    ]
+    mappers = {"one": SerialMapper(), "two": LocalMapper(num_workers=2, device_ids=("0", "1"))}
+    for name, mapper in mappers.items():
+        manifest, _ = run_parts(
+            "densepose",
+            out_dir=tmp_path / name,
+            settings={},
+            format_version=1,
+            plans=plans,
+            work=work,
+            mapper=mapper,
+        )
+        finish(manifest, out_dir=tmp_path / name)
+    found = {name: column_of(tmp_path / name) for name in mappers}
+    assert found["one"].keys() == found["two"].keys()
+    for key, iuv in found["one"].items():  # another number of threads adds in another order
+        assert (iuv == found["two"][key]).mean() > 0.999
+
+
+def column_of(directory: Path) -> dict[str, np.ndarray]:
+    """The IUV maps of a finished column."""
+    column = Column.open(directory)
+    items = [item for part in column.manifest.parts for item in column.read_part(part.index).items()]
+    return {key: decode_iuv(members["iuv.png"]) for key, members in items}

@@ -10,19 +10,27 @@ from mcld.conditions.densepose.canvas import UvOverflow
 from mcld.conditions.densepose.network import DensePoseNetwork
 from mcld.conditions.densepose.people import (
     People,
+    PersonChoice,
     best_iuv,
     find_people,
     find_people_in_resized,
     iuv_of,
 )
 from mcld.conditions.densepose.preprocess import network_size, resize
-from mcld.conditions.densepose.weights import import_densepose, load_densepose, network_of
+from mcld.conditions.densepose.weights import (
+    check_weights_file,
+    import_densepose,
+    load_densepose,
+    network_of,
+)
 
 __all__ = [
     "DensePoseNetwork",
     "People",
+    "PersonChoice",
     "UvOverflow",
     "best_iuv",
+    "check_weights_file",
     "find_people",
     "find_people_in_resized",
     "import_densepose",

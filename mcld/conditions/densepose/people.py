@@ -1,4 +1,4 @@
-"""Find the people in images and paint the best one's IUV map.
+"""Find the people in images and paint one's IUV map: the surest one's, or the biggest one's.
 
     network = load_densepose(Path("densepose.safetensors"))
     for people in find_people(network, images=images):        # images of one size
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,24 +25,40 @@ from mcld.conditions.densepose.chart_head import Charts
 from mcld.conditions.densepose.network import DensePoseNetwork
 from mcld.conditions.densepose.preprocess import network_input, resize
 
+SURE_SCORE = 0.5  # of a detection, to be counted as a person beside others
+
+# Whom an image is of, where there are several: the one with the best score, or of the sure ones the biggest.
+PersonChoice = Literal["best-score", "biggest"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Everyone found in one image, best first, and the charts of the first of them."""
+    """Everyone found in one image, the chosen one first, then by score; and the charts of the first ones."""
 
     image_hw: tuple[int, int]
     detections: Detections  # boxes in pixels of the image
     charts: Charts | None  # rows belong to the first detections; None where there is nobody
 
+    @property
+    def num_sure(self) -> int:
+        """How many people are surely there."""
+        return int((self.detections.scores > SURE_SCORE).sum())
+
 
 def find_people(
-    network: DensePoseNetwork, *, images: Sequence[np.ndarray], max_charts: int | None = 1
+    network: DensePoseNetwork,
+    *,
+    images: Sequence[np.ndarray],
+    max_charts: int | None = 1,
+    person: PersonChoice = "best-score",
 ) -> list[People]:
-    """The people in (H, W, 3) uint8 RGB images of one size; charts of the best `max_charts`, or of all."""
+    """The people in (H, W, 3) uint8 RGB images of one size; charts of the first `max_charts`, or of all."""
     image_hw = (images[0].shape[0], images[0].shape[1])
     assert all(image.shape == (*image_hw, 3) for image in images), "one batch is of one size"
     resized = [resize(image) for image in images]
-    return find_people_in_resized(network, resized=resized, image_hw=image_hw, max_charts=max_charts)
+    return find_people_in_resized(
+        network, resized=resized, image_hw=image_hw, max_charts=max_charts, person=person
+    )
 
 
 @torch.inference_mode()
@@ -51,6 +68,7 @@ def find_people_in_resized(
     resized: Sequence[np.ndarray],
     image_hw: tuple[int, int],
     max_charts: int | None = 1,
+    person: PersonChoice = "best-score",
 ) -> list[People]:
     """As `find_people`, of images that were brought to network size elsewhere and were `image_hw` before."""
     network_hw = (resized[0].shape[0], resized[0].shape[1])
@@ -60,7 +78,10 @@ def find_people_in_resized(
         proposals = network.propose(features, height_px=height_px, width_px=width_px)
         found = network.detect(features, proposals=proposals, height_px=height_px, width_px=width_px)
         placed = [
-            scale_to_image(detections, network_hw=network_hw, image_hw=image_hw) for detections in found
+            _chosen_first(
+                *scale_to_image(detections, network_hw=network_hw, image_hw=image_hw), person=person
+            )
+            for detections in found
         ]
         boxes = [
             detections.boxes[rows][:max_charts] for detections, (_, rows) in zip(found, placed, strict=True)
@@ -87,6 +108,19 @@ def iuv_of(people: People, *, row: int, uv_overflow: UvOverflow) -> np.ndarray:
         image_hw=people.image_hw,
         uv_overflow=uv_overflow,
     )
+
+
+def _chosen_first(detections: Detections, rows: Tensor, *, person: PersonChoice) -> tuple[Detections, Tensor]:
+    """The detections, and which rows they were, with the chosen person moved to the front."""
+    is_sure = detections.scores > SURE_SCORE
+    if person == "best-score" or not bool(is_sure.any()):
+        return detections, rows
+    left, top, right, bottom = detections.boxes.unbind(dim=1)
+    area = ((right - left) * (bottom - top)).masked_fill(~is_sure, -1.0)
+    is_other = torch.ones_like(is_sure)
+    is_other[area.argmax()] = False
+    order = torch.argsort(is_other.byte(), stable=True)  # the others keep their order
+    return Detections(boxes=detections.boxes[order], scores=detections.scores[order]), rows[order]
 
 
 @contextmanager

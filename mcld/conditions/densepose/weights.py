@@ -15,11 +15,13 @@ from torch import Tensor
 from mcld.conditions.densepose.network import DensePoseNetwork, fuse_norms
 from mcld.errors import WeightsError
 from mcld.storage import atomic_path
-from mcld.tensors.files import SAFETENSORS, check_fit, read_safetensors, write_tensors
+from mcld.tensors.files import check_fit, read_safetensors, write_tensors
 from mcld.tensors.numpy_files import read_pickled_arrays
 
 PICKLED = ".pkl"
 REMEDY = "use model_final_844d15.pkl of detectron2's densepose_rcnn_R_101_FPN_DL_s1x"
+
+IMPORT_REMEDY = "run `mcld weights import-densepose`"
 
 
 def empty_network() -> DensePoseNetwork:
@@ -53,15 +55,21 @@ def weights_of(arrays: Mapping[str, np.ndarray], *, place: str) -> dict[str, Ten
     return state
 
 
+def check_weights_file(path: Path) -> None:
+    """Look at names and shapes alone, which costs nothing. Raises WeightsError as `load_densepose` does."""
+    if path.suffix == PICKLED:
+        raise WeightsError(
+            f"{path}: is a pickle; `import_densepose` makes safetensors of it, which load here"
+        )
+    wanted = empty_network().state_dict()
+    check_fit(read_safetensors(path), wanted=wanted, place=str(path), remedy=IMPORT_REMEDY)
+
+
 def load_densepose(
     path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> DensePoseNetwork:
     """The network for inference with the weights that `import_densepose` wrote. Raises WeightsError."""
-    if path.suffix == PICKLED:
-        target = path.with_suffix(SAFETENSORS)
-        raise WeightsError(
-            f"{path}: is a pickle; run `mcld weights import-densepose {path} {target}` once and name {target}"
-        )
+    check_weights_file(path)
     return network_of(read_safetensors(path), place=str(path), device=device, dtype=dtype)
 
 
@@ -74,7 +82,7 @@ def network_of(
 ) -> DensePoseNetwork:
     """The network for inference, channels last. `place` is where the weights came from."""
     network = empty_network()
-    check_fit(state, wanted=network.state_dict(), place=place, remedy="run `mcld weights import-densepose`")
+    check_fit(state, wanted=network.state_dict(), place=place, remedy=IMPORT_REMEDY)
     network.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
     network.requires_grad_(False)
     if (

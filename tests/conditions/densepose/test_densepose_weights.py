@@ -94,7 +94,7 @@ def test_a_damaged_safetensors_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "densepose.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
     with pytest.raises(WeightsError, match=r"densepose\.safetensors: not a readable safetensors file"):
         load_densepose(tmp_path / "densepose.safetensors")
-    with pytest.raises(WeightsError, match=r"model\.pkl: is a pickle; run `mcld weights import-densepose "):
+    with pytest.raises(WeightsError, match=r"model\.pkl: is a pickle; `import_densepose` makes safetensors"):
         load_densepose(tmp_path / "model.pkl")
     with pytest.raises(WeightsError, match=r"nothing\.safetensors: not found"):
         load_densepose(tmp_path / "nothing.safetensors")

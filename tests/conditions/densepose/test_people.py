@@ -13,13 +13,15 @@ from torch import Tensor
 from mcld.conditions.densepose import (
     DensePoseNetwork,
     People,
+    PersonChoice,
     best_iuv,
     find_people_in_resized,
     iuv_of,
     network_of,
 )
+from mcld.conditions.densepose.box_head import Detections
 from mcld.conditions.densepose.network import fuse_norms
-from mcld.conditions.densepose.people import _charts_by_image
+from mcld.conditions.densepose.people import _charts_by_image, _chosen_first
 from mcld.conditions.densepose.preprocess import network_input
 from mcld.conditions.densepose.weights import empty_network
 from mcld.parity.densepose_recipe import recipe_image
@@ -126,3 +128,31 @@ def test_half_precision_finds_the_same_person(state: dict[str, Tensor], pair: li
     assert people.charts is not None
     assert people.charts.u.dtype == torch.float32
     assert abs(float(people.detections.scores[0] - pair[0].detections.scores[0])) < 0.05
+
+
+def test_of_several_sure_people_the_biggest_is_chosen_and_the_others_stay_in_order() -> None:
+    scores = torch.tensor([0.9, 0.8, 0.7, 0.4])
+    sides = (10.0, 30.0, 20.0, 90.0)  # the largest of all is not sure enough
+    found = Detections(boxes=torch.tensor([[0.0, 0.0, side, side] for side in sides]), scores=scores)
+    rows = torch.tensor([0, 2, 3, 5])
+    chosen, chosen_rows = _chosen_first(found, rows, person="biggest")
+    assert chosen_rows.tolist() == [2, 0, 3, 5]
+    assert chosen.boxes[:, 2].tolist() == [30.0, 10.0, 20.0, 90.0]
+    assert torch.equal(chosen.scores, scores[[1, 0, 2, 3]])
+
+
+@pytest.mark.parametrize(("person", "scores"), [("best-score", (0.9, 0.8)), ("biggest", (0.4, 0.3))])
+def test_the_best_score_is_chosen_where_asked_or_where_nobody_is_sure(
+    person: PersonChoice, scores: tuple[float, float]
+) -> None:
+    found = Detections(
+        boxes=torch.tensor([[0.0, 0.0, 5.0, 5.0], [0.0, 0.0, 9.0, 9.0]]), scores=torch.tensor(scores)
+    )
+    chosen, rows = _chosen_first(found, torch.tensor([0, 1]), person=person)
+    assert rows.tolist() == [0, 1]
+    assert torch.equal(chosen.boxes, found.boxes)
+
+
+def test_nobody_is_nobody_whoever_is_chosen() -> None:
+    nobody = Detections(boxes=torch.zeros(0, 4), scores=torch.zeros(0))
+    assert len(_chosen_first(nobody, torch.zeros(0, dtype=torch.long), person="biggest")[1]) == 0
