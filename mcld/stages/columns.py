@@ -29,6 +29,11 @@ def images_dir(params: DatasetParams, *, workspace: Workspace) -> Path:
     return workspace.stage_dir("dataset") / PEOPLE_FOLDER
 
 
+def given_dir(named: str | None, *, dataset: DatasetParams, workspace: Workspace) -> Path:
+    """Where conditions that were made elsewhere lie: in the folder named, or else beside the images."""
+    return workspace.root / named if named else images_dir(dataset, workspace=workspace)
+
+
 def column_plans(images: Iterable[ImageRecord]) -> list[PartPlan[Images]]:
     """One plan for each part of the index: its images, never none, all of one part."""
     parts: dict[int, list[ImageRecord]] = {}

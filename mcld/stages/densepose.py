@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from mcld.data.columns import write_part
 from mcld.data.deepfashion import parse_name
 from mcld.data.index import read_index
 from mcld.errors import DataError
-from mcld.stages.columns import Images, images_dir, run_column
+from mcld.stages.columns import Images, given_dir, images_dir, run_column
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartWork
 from mcld.storage import sha256_of_file
@@ -26,7 +27,7 @@ from mcld.types import Exclusion, ImageRecord, Report
 from mcld.workspace import Workspace
 
 STAGE = "densepose"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 IUV_MEMBER = "iuv.png"
 NO_PERSON = "no person detected"
 NO_FILE = "no IUV image given"
@@ -37,6 +38,7 @@ class PrecomputedIuv(PartWork[Images]):
     """Copies given IUV images into a part after checking them."""
 
     iuv_dir: Path  # holds train_densepose/ and test_densepose/
+    order: Literal["bgr", "rgb"]
     min_person_fraction: float
 
     def inputs(self, payload: Images) -> object:
@@ -54,11 +56,15 @@ class PrecomputedIuv(PartWork[Images]):
         """The item's bytes, or why there are none."""
         path = self._path(image)
         try:
-            iuv = decode_iuv(path.read_bytes(), height_px=image.height_px, width_px=image.width_px)
+            data = path.read_bytes()
+            iuv = decode_iuv(data, height_px=image.height_px, width_px=image.width_px, order=self.order)
         except FileNotFoundError:
             return NO_FILE
         except DataError as error:
-            raise DataError(f"{path}: {error}; repair it or remove it") from error
+            raise DataError(
+                f"{path}: {error}; repair it or remove it, or set densepose.precomputed_order "
+                f"(now {self.order}) to the order in which all were written"
+            ) from error
         return encode_or_reason(iuv, min_person_fraction=self.min_person_fraction)
 
     def _hash(self, image: ImageRecord) -> str:
@@ -111,7 +117,7 @@ def _settings(params: Params) -> dict[str, object]:
         "min_person_fraction": section.min_person_fraction,
     }
     if section.estimator == "precomputed":
-        return shared
+        return shared | {"order": section.precomputed_order}
     return shared | {
         "uv_overflow": section.uv_overflow,
         "person": section.person,
@@ -122,9 +128,9 @@ def _settings(params: Params) -> dict[str, object]:
 
 def _read(params: Params, *, workspace: Workspace) -> PartWork[Images]:
     section = params.densepose
-    given_dir = workspace.root / section.precomputed_dir if section.precomputed_dir else None
     return PrecomputedIuv(
-        iuv_dir=given_dir or images_dir(params.dataset, workspace=workspace),
+        iuv_dir=given_dir(section.precomputed_dir, dataset=params.dataset, workspace=workspace),
+        order=section.precomputed_order,
         min_person_fraction=section.min_person_fraction,
     )
 

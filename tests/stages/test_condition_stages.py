@@ -65,6 +65,10 @@ def test_given_iuv_becomes_a_column_item(root_dir: Path, workspace: Workspace) -
         (encode_png(np.full((24, 16, 3), 99, np.uint8)), r"parts 99\.\.99; expected .* parts 0\.\.24"),
         (encode_png(np.ones((24, 16), np.uint8)), "mode L; expected RGB"),
         (encode_iuv(np.ones((24, 16, 3), np.uint8))[:60], "not a whole PNG image"),
+        (
+            encode_png(iuv(FIRST.key)[..., [2, 1, 0]] | 32),
+            r"are the channels swapped\?.*densepose\.precomputed_order",
+        ),
     ],
 )
 def test_wrong_iuv_is_an_error_naming_file_shape_and_range(
@@ -74,6 +78,20 @@ def test_wrong_iuv_is_an_error_naming_file_shape_and_range(
     with pytest.raises(DataError, match=rf"{FIRST.flat}\.png: .*{message}"):
         run("densepose", params=params_for(root_dir), workspace=workspace)
     assert not (workspace.stage_dir("densepose") / "manifest.json").exists()
+
+
+def test_maps_written_in_the_other_order_of_channels_are_read_when_asked(
+    root_dir: Path, workspace: Workspace
+) -> None:
+    for path in (root_dir / "train_densepose").iterdir():
+        path.write_bytes(encode_png(decode_iuv(path.read_bytes())))
+    for path in (root_dir / "test_densepose").iterdir():
+        path.write_bytes(encode_png(decode_iuv(path.read_bytes())))
+    params = params_for(root_dir)
+    other = params.densepose.model_copy(update={"precomputed_order": "rgb"})
+    run("densepose", params=params.model_copy(update={"densepose": other}), workspace=workspace)
+    stored = item(workspace, stage="densepose", key=FIRST.key)["iuv.png"]
+    assert np.array_equal(decode_iuv(stored), iuv(FIRST.key))
 
 
 def test_image_without_a_person_is_an_exclusion(root_dir: Path, workspace: Workspace) -> None:
