@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mcld.cli.check import check_app
+from mcld.cli.conditions import conditions_app
 from mcld.cli.weights import weights_app
 from mcld.errors import ConfigError, MCLDError
 
@@ -25,6 +26,7 @@ profile_app = typer.Typer(help="List ready-made configurations, or use one.", no
 app.add_typer(profile_app, name="profile")
 app.add_typer(weights_app, name="weights")
 app.add_typer(check_app, name="check")
+app.add_typer(conditions_app, name="conditions")
 
 
 def main() -> None:

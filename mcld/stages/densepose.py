@@ -22,15 +22,17 @@ from mcld.errors import DataError
 from mcld.stages.columns import Images, given_dir, images_dir, run_column
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartWork
-from mcld.storage import sha256_of_file
+from mcld.storage import canonical_json, sha256_of_file
 from mcld.types import Exclusion, ImageRecord, Report
 from mcld.workspace import Workspace
 
 STAGE = "densepose"
 FORMAT_VERSION = 2
 IUV_MEMBER = "iuv.png"
+FACTS_MEMBER = "facts.json"  # person_fraction of the image's pixels; score and num_people where estimated
 NO_PERSON = "no person detected"
 NO_FILE = "no IUV image given"
+Members = dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +50,12 @@ class PrecomputedIuv(PartWork[Images]):
     def build(self, payload: Images, *, path: Path) -> PartOutput:
         """Write the part; images without a person are excluded."""
         exclusions: list[Exclusion] = []
-        found = ((image.key, self._item(image)) for image in payload)
+        found = ((image.key, self._members(image)) for image in payload)
         num_items = write_part(path, items=item_or_exclusion(found, exclusions=exclusions))
         return PartOutput(num_items=num_items, exclusions=tuple(exclusions))
 
-    def _item(self, image: ImageRecord) -> bytes | str:
-        """The item's bytes, or why there are none."""
+    def _members(self, image: ImageRecord) -> Members | str:
+        """The item's members, or why there are none."""
         path = self._path(image)
         try:
             data = path.read_bytes()
@@ -65,7 +67,7 @@ class PrecomputedIuv(PartWork[Images]):
                 f"{path}: {error}; repair it or remove it, or set densepose.precomputed_order "
                 f"(now {self.order}) to the order in which all were written"
             ) from error
-        return encode_or_reason(iuv, min_person_fraction=self.min_person_fraction)
+        return members_or_reason(iuv, min_person_fraction=self.min_person_fraction)
 
     def _hash(self, image: ImageRecord) -> str:
         path = self._path(image)
@@ -75,22 +77,34 @@ class PrecomputedIuv(PartWork[Images]):
         return self.iuv_dir / f"{image.split}_densepose" / f"{parse_name(image.key).flat}.png"
 
 
-def encode_or_reason(iuv: np.ndarray | None, *, min_person_fraction: float) -> bytes | str:
-    """The item's bytes, or why there are none: nobody, or too little of somebody."""
-    if iuv is None or not iuv[..., 0].any() or (iuv[..., 0] > 0).mean() < min_person_fraction:
+def members_or_reason(
+    iuv: np.ndarray | None,
+    *,
+    min_person_fraction: float,
+    score: float | None = None,
+    num_people: int | None = None,
+) -> Members | str:
+    """The item's members, or why there are none: nobody, or too little of somebody."""
+    person_fraction = 0.0 if iuv is None else float((iuv[..., 0] > 0).mean())
+    if iuv is None or person_fraction == 0.0 or person_fraction < min_person_fraction:
         return NO_PERSON
-    return encode_iuv(iuv)
+    facts = {
+        "person_fraction": round(person_fraction, 6),
+        "score": None if score is None else round(score, 4),
+        "num_people": num_people,
+    }
+    return {IUV_MEMBER: encode_iuv(iuv), FACTS_MEMBER: canonical_json(facts).encode()}
 
 
 def item_or_exclusion(
-    results: Iterable[tuple[str, bytes | str]], *, exclusions: list[Exclusion]
-) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Column items of the results that are bytes; reasons go to `exclusions`."""
+    results: Iterable[tuple[str, Members | str]], *, exclusions: list[Exclusion]
+) -> Iterator[tuple[str, Members]]:
+    """Column items of the results that have members; reasons go to `exclusions`."""
     for key, result in results:
         if isinstance(result, str):
             exclusions.append(Exclusion(key=key, reason=result, stage=STAGE))
         else:
-            yield key, {IUV_MEMBER: result}
+            yield key, result
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:

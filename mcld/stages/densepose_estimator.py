@@ -31,7 +31,7 @@ from mcld.config import DenseposeParams
 from mcld.data.columns import write_part
 from mcld.devices import pick_device
 from mcld.stages.columns import Images, read_pixels
-from mcld.stages.densepose import encode_or_reason, item_or_exclusion
+from mcld.stages.densepose import Members, item_or_exclusion, members_or_reason
 from mcld.stages.densepose_weights import ready_weights
 from mcld.stages.parts import PartOutput, PartWork
 from mcld.storage import sha256_of_file
@@ -64,7 +64,7 @@ class EstimatedIuv(PartWork[Images]):
 
     def build(self, payload: Images, *, path: Path) -> PartOutput:
         """Write the part in the images' order; those without a person, or damaged, are excluded."""
-        results: dict[str, bytes | str | Future[bytes | str]] = {}
+        results: dict[str, str | Future[Members | str]] = {}
         num_crowded = 0
         with ThreadPoolExecutor(min(self.num_threads, torch.get_num_threads())) as pool:
             for image, found in self._found(payload, pool=pool):
@@ -118,9 +118,13 @@ class EstimatedIuv(PartWork[Images]):
             for start in range(0, len(same), self.params.batch_size):
                 yield same[start : start + self.params.batch_size]
 
-    def _encode(self, people: People) -> bytes | str:
-        iuv = best_iuv(people, uv_overflow=self.params.uv_overflow)
-        return encode_or_reason(iuv, min_person_fraction=self.params.min_person_fraction)
+    def _encode(self, people: People) -> Members | str:
+        return members_or_reason(
+            best_iuv(people, uv_overflow=self.params.uv_overflow),
+            min_person_fraction=self.params.min_person_fraction,
+            score=float(people.detections.scores[0]) if len(people.detections.scores) else None,
+            num_people=people.num_sure,
+        )
 
 
 def estimated_iuv(
@@ -145,7 +149,7 @@ def _network(path: Path, *, sha256: str, device: DeviceChoice, precision: Precis
     return load_densepose(path, device=pick_device(device), dtype=getattr(torch, precision))
 
 
-def _value(result: bytes | str | Future[bytes | str]) -> bytes | str:
+def _value(result: str | Future[Members | str]) -> Members | str:
     return result.result() if isinstance(result, Future) else result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,12 +89,16 @@ def test_every_image_gets_its_own_map_in_the_index_order_and_the_same_bytes_agai
     assert (output.num_items, output.exclusions) == (2, ())
     assert output.counts["images_with_several_people"] <= 2
     items = dict(read_members((tmp_path / "part.tar").read_bytes(), place="the part"))
-    assert list(items) == [f"{image.key}.iuv.png" for image in images]
+    assert list(items) == [f"{image.key}.{name}" for image in images for name in ("facts.json", "iuv.png")]
+    facts = json.loads(items[f"{images[0].key}.facts.json"])
     found = decode_iuv(items[f"{images[0].key}.iuv.png"], height_px=200, width_px=210)
     network = load_densepose(work.weights_path)
     expected = best_iuv(find_people(network, images=[wide], person="biggest")[0], uv_overflow="clamp")
     assert expected is not None
     assert (found == expected).mean() > 0.999
+    assert facts["person_fraction"] == pytest.approx((found[..., 0] > 0).mean(), abs=1e-6)
+    assert 0.5 < facts["score"] <= 1
+    assert facts["num_people"] >= 1
     first = (tmp_path / "part.tar").read_bytes()
     work.build(images, path=tmp_path / "part.tar")
     assert (tmp_path / "part.tar").read_bytes() == first
