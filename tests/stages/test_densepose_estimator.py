@@ -19,8 +19,9 @@ from mcld.data.columns import Column
 from mcld.data.tar import read_members
 from mcld.errors import ConfigError, DataError
 from mcld.parity.densepose_recipe import recipe_image, recipe_state
+from mcld.stages.columns import Images
 from mcld.stages.densepose_estimator import EstimatedIuv
-from mcld.stages.mapper import LocalMapper, SerialMapper
+from mcld.stages.mapper import LocalMapper, Mapper, SerialMapper
 from mcld.stages.parts import PartPlan, finish, part_name, run_parts
 from mcld.storage import sha256_of_bytes, sha256_of_file
 from mcld.tensors.files import write_tensors
@@ -147,12 +148,12 @@ def test_an_image_that_does_not_decode_is_an_exclusion_beside_its_neighbours(
 @pytest.mark.slow
 def test_two_devices_give_the_bytes_of_one_process(state: dict[str, Tensor], tmp_path: Path) -> None:
     work = estimator(state, tmp_path)
-    plans = [
+    plans: list[PartPlan[Images]] = [
         PartPlan(index=part, name=part_name(part), payload=(replace(image, part=part),))
         for part in range(2)
         for image in [record(tmp_path, name=f"{part + 1}_front", pixels=picture(200 + part))]
     ]
-    mappers = {"one": SerialMapper(), "two": LocalMapper(num_workers=2, device_ids=("0", "1"))}
+    mappers: dict[str, Mapper] = {"one": SerialMapper(), "two": LocalMapper(num_workers=2, device_ids=("0", "1"))}
     for name, mapper in mappers.items():
         manifest, _ = run_parts(
             "densepose",
