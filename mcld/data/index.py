@@ -14,6 +14,7 @@ from mcld.types import Exclusion, ImageRecord, Outfit, Pair
 
 IMAGES_NAME, PAIRS_NAME, EXCLUSIONS_NAME = "images.parquet", "pairs.parquet", "exclusions.parquet"
 INDEX_NAMES = (IMAGES_NAME, PAIRS_NAME, EXCLUSIONS_NAME)
+ROWS_AT_ONCE = 4096  # what lies in memory beside the rows themselves does not grow with their number
 _COLUMN_OF_TYPE = {"str": "string", "int": "int64"}
 
 Row = TypeVar("Row", ImageRecord, Pair, Exclusion)
@@ -71,10 +72,11 @@ def read_index(directory: Path) -> DatasetIndex:
                 f"{directory / MANIFEST_NAME}: does not name {name}; run the stage 'dataset' again"
             )
         check_file(directory / name, sha256=manifest.files[name])
+    known: dict[object, object] = {}
     return DatasetIndex(
-        images=_read_table(directory / IMAGES_NAME, row_type=ImageRecord),
-        pairs=_read_table(directory / PAIRS_NAME, row_type=Pair),
-        exclusions=_read_table(directory / EXCLUSIONS_NAME, row_type=Exclusion),
+        images=_read_table(directory / IMAGES_NAME, row_type=ImageRecord, known=known),
+        pairs=_read_table(directory / PAIRS_NAME, row_type=Pair, known=known),
+        exclusions=_read_table(directory / EXCLUSIONS_NAME, row_type=Exclusion, known=known),
     )
 
 
@@ -83,22 +85,31 @@ def _write_table(path: Path, *, rows: Sequence[Row], row_type: type[Row]) -> Non
     import pyarrow.parquet as pq
 
     schema = pa.schema([(column.name, _COLUMN_OF_TYPE[str(column.type)]) for column in fields(row_type)])
-    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
+            chunk = rows[start : start + ROWS_AT_ONCE]
+            columns = {name: [getattr(row, name) for row in chunk] for name in schema.names}
+            writer.write_table(pa.table(columns, schema=schema))
 
 
-def _read_table(path: Path, *, row_type: type[Row]) -> tuple[Row, ...]:
+def _read_table(path: Path, *, row_type: type[Row], known: dict[object, object]) -> tuple[Row, ...]:
+    """The rows. Equal values are one object, in `known`: names of outfits and images come many times over."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     names = [column.name for column in fields(row_type)]
+    rows: list[Row] = []
     try:
         # Not pq.read_table: that loads the whole dataset module, half a second, to read one file.
-        table = pq.ParquetFile(path).read(columns=names).to_pydict()
-        columns = [table[name] for name in names]
-        return tuple(row_type(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True))
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
+            table = batch.to_pydict()
+            columns = [map(known.setdefault, table[name], table[name]) for name in names]
+            rows += (row_type(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True))
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(
             f"{path}: not a table of this version ({error}); run the stage 'dataset' again"
         ) from error
+    return tuple(rows)

@@ -6,6 +6,7 @@ import io
 import pickle
 import struct
 import zlib
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -137,6 +138,24 @@ def test_iuv_round_trip_is_exact_and_opencv_sees_i_u_v(iuv: np.ndarray) -> None:
     opencv_sees = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert opencv_sees is not None
     assert np.array_equal(opencv_sees, iuv)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 400), st.integers(0, 255), st.sampled_from(["bgr", "rgb"]))
+def test_fuzzed_iuv_maps_decode_or_are_data_errors(
+    noise: bytes, position: int, value: int, order: Literal["bgr", "rgb"]
+) -> None:
+    whole = encode_iuv(np.full((9, 7, 3), 20, np.uint8))
+    altered = bytearray(whole)
+    altered[position % len(altered)] = value
+    for data in (noise, bytes(altered), whole[: position % len(whole)], whole + noise):
+        try:
+            iuv = decode_iuv(data, order=order)
+        except DataError:
+            continue
+        assert iuv.ndim == 3
+        assert iuv.dtype == np.uint8
+        assert iuv[..., 0].max() <= 24
 
 
 def test_wrong_iuv_says_shape_and_range() -> None:

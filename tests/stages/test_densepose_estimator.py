@@ -153,7 +153,10 @@ def test_two_devices_give_the_bytes_of_one_process(state: dict[str, Tensor], tmp
         for part in range(2)
         for image in [record(tmp_path, name=f"{part + 1}_front", pixels=picture(200 + part))]
     ]
-    mappers: dict[str, Mapper] = {"one": SerialMapper(), "two": LocalMapper(num_workers=2, device_ids=("0", "1"))}
+    mappers: dict[str, Mapper] = {
+        "one": SerialMapper(),
+        "two": LocalMapper(num_workers=2, device_ids=("0", "1")),
+    }
     for name, mapper in mappers.items():
         manifest, _ = run_parts(
             "densepose",
