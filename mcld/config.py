@@ -128,12 +128,39 @@ class DenseposeParams(Section):
 
 
 class FaceParams(Section):
-    """Image to identity embedding. `precomputed` reads vectors as in the authors' published conditions."""
+    """Image to identity embedding. `precomputed` reads vectors as in the authors' published conditions.
 
-    recogniser: Literal["precomputed"] = "precomputed"
+    `insightface` runs a pack of its models, which are for non-commercial research; `opencv` runs YuNet (MIT)
+    and SFace (Apache-2.0).
+    """
+
+    recogniser: Literal["precomputed", "insightface", "opencv"] = "precomputed"
     precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_face/
+    models_dir: str | None = None  # insightface: holds models/<pack>/*.onnx
+    pack: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "antelopev2"
+    detector_path: str | None = None  # opencv: face_detection_yunet_*.onnx
+    recogniser_path: str | None = None  # opencv: face_recognition_sface_*.onnx
+    expected_sha256: dict[str, Sha256] = {}  # by file name, of the files above
     dim: Positive = 512
+    det_size_px: Annotated[int, Field(ge=32, le=2048, multiple_of=32)] = 640  # of images that are searched
+    min_score: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5  # of what counts as a face
+    batch_size: Positive = 16  # insightface: faces recognised at once
     max_excluded_fraction: Probability = 0.25
+
+    @model_validator(mode="after")
+    def _models_are_named(self) -> FaceParams:
+        if self.recogniser == "insightface" and not self.models_dir:
+            raise ValueError(
+                "face.models_dir: needed by recogniser 'insightface'; name the folder that holds "
+                f"models/{self.pack}/"
+            )
+        if self.recogniser == "opencv":
+            for name, model in (("detector_path", "yunet"), ("recogniser_path", "sface")):
+                if not getattr(self, name):
+                    raise ValueError(
+                        f"face.{name}: needed by recogniser 'opencv'; name the file face_*_{model}_*.onnx"
+                    )
+        return self
 
 
 class TextureParams(Section):

@@ -1,12 +1,15 @@
-"""Image to face embedding. `precomputed` takes vectors in the format of the authors' published conditions.
+"""Image to face embedding: read one that was made elsewhere, or recognise the biggest face.
 
-An image without a face keeps its place: zeros, and `face_found` false. `no_face` counts them.
+`precomputed` takes vectors in the format of the authors' published conditions, `insightface` and `opencv` run
+their models (`face_recogniser.py`). An image without a face keeps its place: zeros, and `face_found` false.
+`no_face` counts them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +23,24 @@ from mcld.errors import DataError
 from mcld.stages.columns import Images, images_dir, run_column
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartWork
-from mcld.storage import sha256_of_file
+from mcld.storage import canonical_json, sha256_of_file
 from mcld.types import Exclusion, ImageRecord, Report
 from mcld.workspace import Workspace
 
 STAGE = "face"
-FORMAT_VERSION = 1
-FACE_MEMBER = "face.npy"
+FORMAT_VERSION = 2
+FACE_MEMBER = "face.npy"  # (dim,) float32; zeros where no face was found
+FACTS_MEMBER = "face.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceFacts:
+    """What face.json says of one image. Score and box are null where the embedding was given, or is none."""
+
+    face_found: bool
+    score: float | None = None  # 0..1, how sure the detector is
+    box: tuple[float, ...] | None = None  # x0 y0 x1 y1 of the biggest face, in pixels of the image
+    num_faces: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,21 +86,35 @@ class PrecomputedFaces(PartWork[Images]):
 
 
 def face_found(embedding: np.ndarray) -> bool:
-    """Whether an embedding is of a face: no recogniser returns zeros, so zeros mean that none was found."""
+    """Whether a given embedding is of a face: no recogniser returns zeros, so zeros mean that none was."""
     return bool(embedding.any())
+
+
+def face_item(embedding: np.ndarray, *, facts: FaceFacts) -> dict[str, bytes]:
+    """The members of one image's item: (dim,) float32 and what is known of it."""
+    return {FACE_MEMBER: encode_npy(embedding), FACTS_MEMBER: canonical_json(asdict(facts)).encode()}
+
+
+def read_facts(item: Mapping[str, bytes]) -> FaceFacts:
+    """What an item's face.json says. Raises DataError when it is missing or not as written here."""
+    try:
+        return FaceFacts(**json.loads(item[FACTS_MEMBER]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{STAGE}: {FACTS_MEMBER} of an image is missing or damaged ({error}); run the stage again"
+        ) from error
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     """Write artifacts/face: the embedding of every image, zeros where there is no face."""
     section = params.face
-    given_dir = workspace.root / section.precomputed_dir if section.precomputed_dir else None
+    is_given = section.recogniser == "precomputed"
+    work, settings = (_read if is_given else _recognise)(params, workspace=workspace)
     return run_column(
         STAGE,
         images=read_index(workspace.stage_dir("dataset")).images,
-        work=PrecomputedFaces(
-            face_dir=given_dir or images_dir(params.dataset, workspace=workspace), dim=section.dim
-        ),
-        settings={"recogniser": section.recogniser, "dim": section.dim},
+        work=work,
+        settings={"recogniser": section.recogniser, "dim": section.dim, **settings},
         format_version=FORMAT_VERSION,
         max_excluded_fraction=section.max_excluded_fraction,
         workspace=workspace,
@@ -94,6 +122,34 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     )
 
 
+def _read(params: Params, *, workspace: Workspace) -> tuple[PartWork[Images], dict[str, object]]:
+    section = params.face
+    given_dir = workspace.root / section.precomputed_dir if section.precomputed_dir else None
+    face_dir = given_dir or images_dir(params.dataset, workspace=workspace)
+    return PrecomputedFaces(face_dir=face_dir, dim=section.dim), {}
+
+
+def _recognise(params: Params, *, workspace: Workspace) -> tuple[PartWork[Images], dict[str, object]]:
+    """The work and what shapes its bytes: not where the models lie, but what they are."""
+    from mcld.stages.face_recogniser import recognised_faces  # brings OpenCV and ONNX Runtime
+
+    section = params.face
+    work = recognised_faces(
+        section,
+        runtime=params.runtime,
+        root=workspace.root,
+        image_dir=images_dir(params.dataset, workspace=workspace),
+    )
+    return work, {
+        "detector_sha256": work.models.detector_sha256,
+        "recogniser_sha256": work.models.recogniser_sha256,
+        "det_size_px": section.det_size_px,
+        "min_score": section.min_score,
+        "batch_size": section.batch_size,  # on a GPU the sums of a batch may be added in another order
+    }
+
+
 def _items(embeddings: dict[str, np.ndarray]) -> Iterator[tuple[str, dict[str, bytes]]]:
     for key, embedding in embeddings.items():
-        yield key, {FACE_MEMBER: encode_npy(embedding)}
+        found = face_found(embedding)
+        yield key, face_item(embedding, facts=FaceFacts(face_found=found, num_faces=int(found)))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mcld import faults
 from mcld.config import Params, ShardsParams
-from mcld.data.codec import decode_npy
 from mcld.data.columns import Column
 from mcld.data.deepfashion import SPLITS
 from mcld.data.index import DatasetIndex, group_outfits, read_index
@@ -19,7 +18,7 @@ from mcld.data.shards import SAMPLES_NAME, index_shard, sample_members, write_sa
 from mcld.data.tar import write_tar
 from mcld.errors import DataError
 from mcld.stages.columns import images_dir, read_image_bytes, report_of
-from mcld.stages.face import FACE_MEMBER, face_found
+from mcld.stages.face import read_facts
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, run_parts
 from mcld.storage import sha256_of_file
@@ -89,7 +88,7 @@ class ShardWork(PartWork[PlannedShard]):
                 planned.outfit.key,
                 split=shard.split,
                 views=views,
-                face_found=[face_found(decode_npy(view[FACE_MEMBER])) for view in views.values()],
+                face_found=[read_facts(view).face_found for view in views.values()],
                 pairs=planned.pairs,
             )
 
