@@ -17,7 +17,7 @@ from insightface.app import FaceAnalysis
 from insightface.utils.face_align import arcface_dst
 from skimage.transform import SimilarityTransform
 
-from mcld.conditions.face.recogniser import ALIGNED_PX, Detections, is_too_thin, no_detections
+from mcld.conditions.face.recogniser import ALIGNED_PX, Detections, is_too_thin, no_detections, one_line
 from mcld.errors import ConfigError, DataError, WeightsError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -83,12 +83,12 @@ def load_insightface(
             root=str(pack_dir.parents[1]),
             allowed_modules=list(TASKS),
             static_shape_sessions=False,  # else a second copy of the detector is made for its size
-            providers=[(CUDA, CUDA_OPTIONS), CPU] if device == "cuda" else [CPU],
+            providers=_providers(device),
             sess_options=options,
         )
     except Exception as error:  # ONNX Runtime's errors have no type in common
         raise WeightsError(
-            f"{pack_dir}: insightface cannot load this pack ({' '.join(str(error).split())}); copy it again"
+            f"{pack_dir}: insightface cannot load this pack ({one_line(error)}); copy it again"
         ) from error
     _check_files(app, expected={"detection": detector_path, "recognition": recogniser_path})
     app.prepare(0, det_thresh=min_score, det_size=(det_size_px, det_size_px))  # without a size it takes two
@@ -98,10 +98,16 @@ def load_insightface(
     return recogniser
 
 
+def _providers(device: Literal["cpu", "cuda"]) -> list[str | tuple[str, dict[str, str]]]:
+    """Where to compute, best first; a GPU only where this build knows of any."""
+    has_cuda = device == "cuda" and CUDA in onnxruntime.get_available_providers()
+    return [(CUDA, CUDA_OPTIONS), CPU] if has_cuda else [CPU]
+
+
 def _check_files(app: FaceAnalysis, *, expected: dict[str, Path]) -> None:
     for task, path in expected.items():
         taken = app.models[task].model_file if task in app.models else "nothing"
-        if taken != str(path.resolve()):
+        if taken != str(path.parent.resolve() / path.name):  # as the library spells it
             raise WeightsError(
                 f"{path}: is the {TASKS[task]} by its shapes, but insightface takes {taken}; leave one "
                 f"{TASKS[task]} in the folder"

@@ -12,7 +12,7 @@ import numpy as np
 
 from mcld.conditions.face.onnx_files import Signature, check_recogniser, fits, read_signature
 from mcld.conditions.face.pack import find_networks, pack_files
-from mcld.conditions.face.recogniser import ALIGNED_PX, FaceRecogniser
+from mcld.conditions.face.recogniser import ALIGNED_PX, FaceRecogniser, one_line
 from mcld.errors import WeightsError
 from mcld.storage import sha256_of_file
 
@@ -147,8 +147,7 @@ def _try(recogniser: FaceRecogniser, *, models: FaceModels) -> None:
         path = models.recogniser_path
         shape = recogniser.embed([blank, blank]).shape
     except Exception as error:  # the libraries' errors have no type in common
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path}: fails on a blank image ({reason}); copy it again") from error
+        raise WeightsError(f"{path}: fails on a blank image ({one_line(error)}); copy it again") from error
     if shape != (2, models.dim):
         raise WeightsError(f"{path}: two faces give {shape}, expected (2, {models.dim}); copy it again")
 

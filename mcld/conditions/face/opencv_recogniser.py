@@ -10,7 +10,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from mcld.conditions.face.recogniser import Detections, is_too_thin, no_detections
+from mcld.conditions.face.recogniser import Detections, is_too_thin, no_detections, one_line
 from mcld.errors import DataError, WeightsError
 
 NMS_THRESHOLD = 0.3  # how much two boxes may overlap (IoU); OpenCV's own value, as the next
@@ -70,8 +70,7 @@ def load_opencv(
             recogniser = cv2.FaceRecognizerSF.create(str(recogniser_path), "")
     except cv2.error as error:
         raise WeightsError(
-            f"OpenCV cannot load {detector_path} and {recogniser_path} ({' '.join(str(error).split())}); "
-            "copy them again"
+            f"OpenCV cannot load {detector_path} and {recogniser_path} ({one_line(error)}); copy them again"
         ) from error
     return OpencvRecogniser(detector=detector, recogniser=recogniser, det_size_px=det_size_px, dim=dim)
 

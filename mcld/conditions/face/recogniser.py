@@ -69,3 +69,8 @@ def is_too_thin(bgr: np.ndarray, *, size_px: int) -> bool:
     """Whether nothing is left of the shorter side when the longer one is brought to `size_px`."""
     height_px, width_px = bgr.shape[:2]
     return bool(min(height_px, width_px) * size_px < MIN_SIDE_PX * max(height_px, width_px))
+
+
+def one_line(error: Exception) -> str:
+    """A library's error as part of a sentence of ours."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
