@@ -57,6 +57,16 @@ def _names(values: dict[str, Any]) -> dict[str, list[str]]:
         ({"latents": {"height_px": 100}}, "p.yaml: latents.height_px: 100 is not allowed: .*multiple of 8"),
         ({"dataset": {"source": "deepfashion"}}, "p.yaml: dataset.root_dir: needed by source 'deepfashion'"),
         (
+            {"face": {"recogniser": "insightface"}},
+            "p.yaml: face.models_dir: needed by recogniser 'insightface'",
+        ),
+        (
+            {"face": {"recogniser": "opencv", "detector_path": "yunet.onnx"}},
+            r"p.yaml: face.recogniser_path: needed by recogniser 'opencv'; name the file face_\*_sface_\*",
+        ),
+        ({"face": {"pack": "../elsewhere"}}, "p.yaml: face.pack: '../elsewhere' is not allowed"),
+        ({"face": {"det_size_px": 100}}, "p.yaml: face.det_size_px: 100 is not allowed: .*multiple of 32"),
+        (
             {"dataset": {"num_outfits": 4, "num_test_outfits": 4}},
             "num_test_outfits: 4 leaves no outfit to train on",
         ),

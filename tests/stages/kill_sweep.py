@@ -1,5 +1,7 @@
 """Kill every data stage at every passing of every point, repeat it, compare with an undisturbed run.
 
+The stage `face` twice: with vectors that are given, and with models, tiny ones, that recognise faces.
+
 `python -m tests.stages.kill_sweep FOLDER` prints one JSON object: kills by stage, and what differed. It is a
 program of its own so that it can fork: in a process without threads a fork is a clean copy, with all imports
 paid for.
@@ -16,8 +18,10 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 
+from mcld.config import FaceParams, Params
 from mcld.errors import MCLDError
 from mcld.workspace import Workspace
+from tests.face_pack import write_pack
 from tests.stages.tiny_pipeline import DATA_STAGES, PARAMS, run_data_stage
 
 PART_POINTS = ("part_started", "part_written", "record_written")
@@ -28,7 +32,8 @@ POINTS = {
 # What the stages import when run; imported here once instead of in each of a hundred children.
 IMPORTED_WHEN_RUN = (
     "mcld.conditions.texture", "mcld.data.mannequins", "mcld.stages.dataset", "mcld.stages.densepose",
-    "mcld.stages.face", "mcld.stages.shards", "mcld.stages.texture", "pyarrow.parquet",
+    "mcld.stages.face", "mcld.stages.face_recogniser", "mcld.conditions.face.insightface_recogniser",
+    "mcld.stages.shards", "mcld.stages.texture", "pyarrow.parquet", "torch",
 )  # fmt: skip
 SWEEP_PARAMS = PARAMS.model_copy(
     update={
@@ -38,6 +43,7 @@ SWEEP_PARAMS = PARAMS.model_copy(
         "shards": PARAMS.shards.model_copy(update={"min_shards": 1, "shard_bytes": 10**9}),
     }
 )
+FACE = FaceParams(recogniser="insightface", models_dir="bases", det_size_px=64, max_excluded_fraction=1.0)
 
 
 def main(folder: Path) -> None:
@@ -45,7 +51,10 @@ def main(folder: Path) -> None:
     for module in IMPORTED_WHEN_RUN:
         import_module(module)
     workspace = Workspace(root=folder)
-    results = {stage: sweep(stage, workspace=workspace) for stage in DATA_STAGES}
+    results = {stage: sweep(stage, workspace=workspace, params=SWEEP_PARAMS) for stage in DATA_STAGES}
+    write_pack(folder / FACE.models_dir / "models" / FACE.pack)
+    recognising = SWEEP_PARAMS.model_copy(update={"face": FACE})
+    results["face, recognised"] = sweep("face", workspace=workspace, params=recognising)
     summary = {
         "num_kills": {stage: num_kills for stage, (num_kills, _) in results.items()},
         "differences": [fault for _, differences in results.values() for fault in differences],
@@ -53,28 +62,28 @@ def main(folder: Path) -> None:
     sys.stdout.write(json.dumps(summary) + "\n")
 
 
-def sweep(stage: str, *, workspace: Workspace) -> tuple[int, list[str]]:
+def sweep(stage: str, *, workspace: Workspace, params: Params) -> tuple[int, list[str]]:
     """Kills of one stage, and those after which the repeated run ended in other bytes."""
     directory = workspace.stage_dir(stage)
-    assert run_in_child(stage, workspace=workspace) == 0
+    assert run_in_child(stage, workspace=workspace, params=params) == 0
     expected = contents(directory)
     num_kills, differences = 0, []
     for point in POINTS.get(stage, (*PART_POINTS, "manifest_written")):
         for number in count(1):
             shutil.rmtree(directory)
             fault = f"{stage}:{point}:{number}"
-            code = run_in_child(stage, workspace=workspace, fault=fault)
+            code = run_in_child(stage, workspace=workspace, params=params, fault=fault)
             if code == 0:
                 break  # the point is not passed that often
             assert code == -signal.SIGKILL, (fault, code)
             num_kills += 1
-            assert run_in_child(stage, workspace=workspace) == 0, fault
+            assert run_in_child(stage, workspace=workspace, params=params) == 0, fault
             if contents(directory) != expected:
                 differences.append(fault)
     return num_kills, differences
 
 
-def run_in_child(stage: str, *, workspace: Workspace, fault: str | None = None) -> int:
+def run_in_child(stage: str, *, workspace: Workspace, params: Params, fault: str | None = None) -> int:
     """Exit code of a stage run in a forked copy of this process; negative for a signal."""
     child = os.fork()
     if child == 0:
@@ -82,7 +91,7 @@ def run_in_child(stage: str, *, workspace: Workspace, fault: str | None = None) 
             os.environ["MCLD_FAULT"] = fault
         exit_code = 1
         try:
-            run_data_stage(stage, workspace=workspace, params=SWEEP_PARAMS)
+            run_data_stage(stage, workspace=workspace, params=params)
             exit_code = 0
         except MCLDError as error:
             sys.stderr.write(f"{stage}: {error}\n")

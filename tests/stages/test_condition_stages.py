@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,14 @@ def test_image_without_a_face_keeps_its_place_with_zeros(root_dir: Path, workspa
     assert (report.num_items, report.num_excluded, report.details["no_face"]) == (9, 0, 1)
     assert not decode_npy(item(workspace, stage="face", key=FIRST.key)["face.npy"], shape=(512,)).any()
     assert decode_npy(item(workspace, stage="face", key=SECOND.key)["face.npy"], shape=(512,)).all()
+
+
+def test_facts_of_a_given_embedding_say_whether_it_is_of_a_face(root_dir: Path, workspace: Workspace) -> None:
+    face_path(root_dir).unlink()
+    run("face", params=params_for(root_dir), workspace=workspace)
+    for name, found in ((FIRST, False), (SECOND, True)):
+        facts = json.loads(item(workspace, stage="face", key=name.key)["face.json"])
+        assert facts == {"face_found": found, "score": None, "box": None, "num_faces": int(found)}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ def test_kill_at_every_point_of_every_data_stage_then_repeat_gives_the_same_byte
         "dataset": column + 1,
         "densepose": column,
         "face": column,
+        "face, recognised": column,
         "texture": column,
         "latents": column,
         "shards": column + 1,

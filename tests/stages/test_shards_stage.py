@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from mcld.data.deepfashion import parse_name
 from mcld.data.index import read_index
 from mcld.data.loader import Loader, Samples
 from mcld.data.manifest import read_manifest
-from mcld.data.shards import ShardSet, verify_shards
+from mcld.data.shards import VIEW_MEMBERS, ShardSet, verify_shards
 from mcld.errors import DataError
 from mcld.stages.shards import cut
 from mcld.storage import sha256_of_file
@@ -53,6 +55,27 @@ def test_manifest_says_what_it_was_made_from(finished_workspace: Workspace) -> N
         stage: sha256_of_file(finished_workspace.stage_dir(stage) / "manifest.json")
         for stage in ("dataset", "densepose", "face", "texture", "latents")
     }
+
+
+def test_facts_of_the_columns_stay_out_of_the_shards(finished_workspace: Workspace) -> None:
+    shards = ShardSet.open(finished_workspace.stage_dir("shards"))
+    for sample in shards.samples:
+        members = {name.partition(".")[2] for name in shards.read_sample(sample) if name != "json"}
+        assert members == set(VIEW_MEMBERS)
+
+
+def test_a_sample_says_of_every_view_what_the_face_column_says(finished_workspace: Workspace) -> None:
+    column = Column.open(finished_workspace.stage_dir("face"))
+    parts = [column.read_part(record.index) for record in column.manifest.parts]
+    facts = {key: json.loads(item["face.json"]) for part in parts for key, item in part.items()}
+    shards = ShardSet.open(finished_workspace.stage_dir("shards"))
+    said = {
+        sample.key(number): found
+        for sample in shards.samples
+        for number, found in enumerate(sample.face_found)
+    }
+    assert said == {key: facts[key]["face_found"] for key in said}
+    assert set(said.values()) == {True, False}
 
 
 def test_loader_reads_real_shards(finished_workspace: Workspace) -> None:

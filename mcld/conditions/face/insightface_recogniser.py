@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 import cv2
+import insightface.app  # before ONNX Runtime, whose reports to its makers it turns off
 import numpy as np
 import onnxruntime
-from insightface.app import FaceAnalysis
 from insightface.utils.face_align import arcface_dst
 from skimage.transform import SimilarityTransform
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 class InsightfaceRecogniser:
     """A prepared `FaceAnalysis` behind the seam; `dim` is the length of its embeddings."""
 
-    def __init__(self, app: FaceAnalysis, *, dim: int) -> None:
+    def __init__(self, app: insightface.app.FaceAnalysis, *, dim: int) -> None:
         self._app = app
         self._network = app.models["recognition"]
         self.dim = dim
@@ -77,7 +77,7 @@ def load_insightface(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # processes, or threads that each detect, are the parallelism
     try:
-        app = FaceAnalysis(
+        app = insightface.app.FaceAnalysis(
             # A folder: a name would be looked for in the current folder, and downloaded if not found.
             name=str(pack_dir),
             root=str(pack_dir.parents[1]),
@@ -104,7 +104,7 @@ def _providers(device: Literal["cpu", "cuda"]) -> list[str | tuple[str, dict[str
     return [(CUDA, CUDA_OPTIONS), CPU] if has_cuda else [CPU]
 
 
-def _check_files(app: FaceAnalysis, *, expected: dict[str, Path]) -> None:
+def _check_files(app: insightface.app.FaceAnalysis, *, expected: dict[str, Path]) -> None:
     for task, path in expected.items():
         taken = app.models[task].model_file if task in app.models else "nothing"
         if taken != str(path.parent.resolve() / path.name):  # as the library spells it

@@ -16,6 +16,7 @@ from mcld.conditions.face import FaceModels, biggest_face, find_faces, load_reco
 from mcld.errors import ConfigError, DataError
 from tests.conditions.face.conftest import SIZE_PX
 from tests.face_pack import paint_face, write_pack
+from tests.workspaces import CHECKOUT, run_python
 
 
 def crowd(*, seed: int) -> np.ndarray:
@@ -94,6 +95,17 @@ def test_a_higher_threshold_finds_nobody(pack: FaceModels) -> None:
 def test_models_travel_to_processes_and_are_loaded_once_in_each(pack: FaceModels) -> None:
     assert load_recogniser(pickle.loads(pickle.dumps(pack))) is load_recogniser(pack)  # noqa: S301
     load_recogniser.cache_clear()
+
+
+def test_insightface_is_imported_first_for_it_turns_off_the_reports_of_onnx_runtime() -> None:
+    script = """
+import sys
+sys.addaudithook(lambda event, values: print(values[0]) if event == "import" else None)
+import mcld.conditions.face.insightface_recogniser
+"""
+    done = run_python("-c", script, cwd=CHECKOUT)
+    imported = done.stdout.splitlines()
+    assert 0 <= imported.index("insightface") < imported.index("onnxruntime"), done.stderr
 
 
 def test_without_a_gpu_the_processor_is_used_and_that_is_said(
