@@ -130,7 +130,7 @@ class Sample:
     texture_moments: np.ndarray  # (2C, h', w') float32
     image_embedding: np.ndarray  # (D,) float32, CLIP of the source image
     texture_embedding: np.ndarray  # (D,) float32, CLIP of the source's UV texture
-    face_embedding: np.ndarray  # (512,) float32, zeros where face_found is False
+    face_embedding: np.ndarray  # (face.dim,) float32, zeros where face_found is False
     face_found: bool
 
 
@@ -146,7 +146,7 @@ class Batch:
     texture_moments: Tensor  # (B, 2C, h', w') float32
     image_embedding: Tensor  # (B, D) float32
     texture_embedding: Tensor  # (B, D) float32
-    face_embedding: Tensor  # (B, 512) float32
+    face_embedding: Tensor  # (B, face.dim) float32
     face_found: Tensor  # (B,) bool
 
 
@@ -158,7 +158,7 @@ class Conditions:
     texture_latent: Tensor  # (B, C, h', w') float; sampled from moments, scaled
     image_embedding: Tensor  # (B, D) float; CLIP of the source image
     texture_embedding: Tensor  # (B, D) float; CLIP of the UV texture
-    face_embedding: Tensor  # (B, 512) float; zeros where face_found is False
+    face_embedding: Tensor  # (B, face.dim) float; zeros where face_found is False
     face_found: Tensor  # (B,) bool
 
 

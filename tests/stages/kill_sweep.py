@@ -43,7 +43,8 @@ SWEEP_PARAMS = PARAMS.model_copy(
         "shards": PARAMS.shards.model_copy(update={"min_shards": 1, "shard_bytes": 10**9}),
     }
 )
-FACE = FaceParams(recogniser="insightface", models_dir="bases", det_size_px=64, max_excluded_fraction=1.0)
+MODELS_DIR = "bases"
+FACE = FaceParams(recogniser="insightface", models_dir=MODELS_DIR, det_size_px=64, max_excluded_fraction=1.0)
 
 
 def main(folder: Path) -> None:
@@ -52,7 +53,7 @@ def main(folder: Path) -> None:
         import_module(module)
     workspace = Workspace(root=folder)
     results = {stage: sweep(stage, workspace=workspace, params=SWEEP_PARAMS) for stage in DATA_STAGES}
-    write_pack(folder / FACE.models_dir / "models" / FACE.pack)
+    write_pack(folder / MODELS_DIR / "models" / FACE.pack)
     recognising = SWEEP_PARAMS.model_copy(update={"face": FACE})
     results["face, recognised"] = sweep("face", workspace=workspace, params=recognising)
     summary = {

@@ -43,16 +43,13 @@ def read_signature(path: Path, *, remedy: str) -> Signature:
     """
     model = _read(path, remedy=remedy)
     graph = model.graph
-    if not (graph.node and graph.input and graph.output):
+    weights = {weight.name for weight in graph.initializer}
+    inputs = _shapes(value for value in graph.input if value.name not in weights)
+    if not (graph.node and inputs and graph.output):
         raise WeightsError(f"{path}: holds no ONNX network; {remedy}")
     if any(weight.external_data for weight in graph.initializer):
         raise WeightsError(f"{path}: keeps its weights in other files; {remedy}")
-    weights = {weight.name for weight in graph.initializer}
-    return Signature(
-        path=path,
-        inputs=_shapes(value for value in graph.input if value.name not in weights),
-        outputs=_shapes(graph.output),
-    )
+    return Signature(path=path, inputs=inputs, outputs=_shapes(graph.output))
 
 
 def check_recogniser(signature: Signature, *, remedy: str) -> int:

@@ -176,6 +176,27 @@ def test_a_damaged_file_is_named(
     fails(root, message=f"{path}: {message}")
 
 
+def test_a_file_cut_anywhere_is_told(root: Path, folder: Path) -> None:
+    whole = (folder / RECOGNISER_NAME).read_bytes()
+    for num_bytes in range(0, len(whole), 1024):
+        (folder / RECOGNISER_NAME).write_bytes(whole[:num_bytes])
+        fails(root, message=f"{RECOGNISER_NAME}: (not a whole ONNX file|holds no ONNX network)")
+
+
+def test_a_flipped_bit_of_unknown_hash_ends_in_a_network_or_a_sentence(root: Path, folder: Path) -> None:
+    whole = (folder / DETECTOR_NAME).read_bytes()
+    outcomes = set()
+    for position in range(0, len(whole), len(whole) // 80):
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << position % 8
+        (folder / DETECTOR_NAME).write_bytes(bytes(flipped))
+        try:
+            outcomes.add(load_recogniser(find(root, det_size_px=64)).dim)
+        except WeightsError as error:
+            outcomes.add(str(root) in str(error))
+    assert outcomes == {512, True}
+
+
 def test_a_pack_without_a_network_it_needs_lists_what_it_has(root: Path, folder: Path) -> None:
     (folder / DETECTOR_NAME).unlink()
     fails(
