@@ -217,7 +217,11 @@ def stored(image: ImageRecord, *, root_dir: Path, source: Path, num_bytes: int |
 
 def test_what_is_wrong_with_a_model_is_told_before_any_part(params: Params, workspace: Workspace) -> None:
     changes: list[tuple[dict[str, object], type[Exception], str]] = [
-        ({"models_dir": "nowhere"}, WeightsError, r"nowhere/models/antelopev2: no \*\.onnx; put there"),
+        (
+            {"models_dir": "nowhere"},
+            WeightsError,
+            r"nowhere/models/antelopev2: no \*\.onnx; put the files of antelopev2\.zip there",
+        ),
         ({"pack": "buffalo_l"}, WeightsError, r"bases/models/buffalo_l: no \*\.onnx"),
         ({"expected_sha256": {RECOGNISER_NAME: "0" * 64}}, WeightsError, "by face.expected_sha256"),
         (

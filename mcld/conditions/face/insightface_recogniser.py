@@ -76,6 +76,7 @@ def load_insightface(
     pack_dir = detector_path.parent.resolve()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # processes, or threads that each detect, are the parallelism
+    options.use_deterministic_compute = True  # a repeated run gives the same bytes
     try:
         app = insightface.app.FaceAnalysis(
             # A folder: a name would be looked for in the current folder, and downloaded if not found.

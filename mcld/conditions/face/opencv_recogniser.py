@@ -54,8 +54,7 @@ class OpencvRecogniser:
 
     def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """As `FaceRecogniser.embed`; OpenCV takes one face at a time."""
-        # Copied: OpenCV's result is overwritten by the next one.
-        return np.concatenate([self._recogniser.feature(crop).copy() for crop in crops])
+        return np.concatenate([self._recogniser.feature(crop) for crop in crops])
 
 
 def load_opencv(
@@ -81,7 +80,7 @@ def letterbox(bgr: np.ndarray, *, size_px: int) -> tuple[np.ndarray, float]:
     One size for all images, as insightface has it, whatever sizes YuNet's file allows.
     """
     scale = size_px / max(bgr.shape[:2])
-    height_px, width_px = (int(length * scale) for length in bgr.shape[:2])
+    height_px, width_px = (round(length * scale) for length in bgr.shape[:2])
     canvas = np.zeros((size_px, size_px, 3), np.uint8)
     canvas[:height_px, :width_px] = cv2.resize(bgr, (width_px, height_px))
     return canvas, scale

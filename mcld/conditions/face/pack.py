@@ -15,8 +15,8 @@ from mcld.errors import WeightsError
 
 ONNX = "*.onnx"
 MANIFEST_NAME = "manifest.json"
-ORIGIN = "antelopev2.zip of release model-zoo of github.com/deepinsight/insightface (non-commercial research)"
-REMEDY = f"copy the pack again, e.g. from {ORIGIN}"
+ORIGIN = "release model-zoo of github.com/deepinsight/insightface (non-commercial research)"
+REMEDY = f"copy the pack again from {ORIGIN}"
 _OUTPUT_SIZES = (1, 4, 10)  # score, box, five points
 _NUM_LEVELS = {9: 3, 15: 5}  # strides by outputs, of detectors that give points
 _OTHER_NETS_PX = (96, 192)  # sides that insightface takes for its nets of age and landmarks
@@ -116,6 +116,7 @@ def _why_empty(directory: Path, *, models_dir: Path) -> str:
                 f"no {ONNX}, but there are some in {elsewhere}: `mkdir -p {directory}`, and move them there"
             )
     return (
-        f"no {ONNX}; put there scrfd_10g_bnkps.onnx and glintr100.onnx of {ORIGIN}, or name the folder that "
-        f"holds models/{pack}/ in face.models_dir; nothing is downloaded for you"
+        f"no {ONNX}; put the files of {pack}.zip there (of antelopev2, scrfd_10g_bnkps.onnx and "
+        f"glintr100.onnx are enough), from {ORIGIN}, or name the folder that holds models/{pack}/ in "
+        "face.models_dir; nothing is downloaded for you"
     )

@@ -62,15 +62,16 @@ def test_a_missing_pack_is_told_with_files_and_origin(tmp_path: Path) -> None:
     place = re.escape(str(tmp_path / "models" / "antelopev2"))
     fails(
         tmp_path,
-        message=rf"{place}: no \*\.onnx; put there scrfd_10g_bnkps\.onnx and glintr100\.onnx of "
-        r"antelopev2\.zip of release model-zoo .*non-commercial.*face\.models_dir; nothing is downloaded",
+        message=rf"{place}: no \*\.onnx; put the files of antelopev2\.zip there \(of antelopev2, "
+        r"scrfd_10g_bnkps\.onnx and glintr100\.onnx are enough\), from release model-zoo .*non-commercial.*"
+        r"face\.models_dir; nothing is downloaded",
     )
 
 
 def test_a_folder_of_the_packs_name_where_one_works_is_not_taken(models_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(models_dir / "models" / "antelopev2", tmp_path / "antelopev2")
     with chdir(tmp_path):
-        fails(tmp_path / "elsewhere", message=r"elsewhere/models/antelopev2: no \*\.onnx; put there")
+        fails(tmp_path / "elsewhere", message=r"elsewhere/models/antelopev2: no \*\.onnx; put the files")
 
 
 @pytest.mark.parametrize(
