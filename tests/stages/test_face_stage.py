@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -27,7 +28,15 @@ from mcld.stages.mapper import LocalMapper, Mapper, SerialMapper
 from mcld.storage import sha256_of_bytes, sha256_of_file
 from mcld.types import ImageRecord, Report
 from mcld.workspace import Workspace
-from tests.face_pack import RECOGNISER_NAME, SFACE_NAME, YUNET_NAME, paint_face, write_opencv, write_pack
+from tests.face_pack import (
+    RECOGNISER_NAME,
+    SFACE_NAME,
+    YUNET_NAME,
+    embedding_of,
+    paint_face,
+    write_opencv,
+    write_pack,
+)
 from tests.stages.deepfashion_folder import names, params_for, run, write_folder
 
 SIZE_PX = 320
@@ -122,6 +131,20 @@ def test_every_image_has_a_vector_and_facts(face: FaceParams, params: Params, wo
     for seed, name in enumerate(ONE_FACE):
         assert facts[name.key]["box"] == pytest.approx(((4 + seed) * 16, 48, (9 + seed) * 16, 128), abs=0.01)
     assert len({vector.tobytes() for vector in vectors.values()}) == 8  # nobody is anybody else
+
+
+def test_a_vector_is_that_of_the_pictures_face_in_its_true_colours(
+    params: Params, workspace: Workspace, prepared: Path
+) -> None:
+    run_face(params, workspace=workspace)
+    found = items(workspace)[ONE_FACE[0].key]
+    x0, y0, x1, y1 = (int(value) for value in json.loads(found["face.json"])["box"])
+    picture = cv2.imread(str(prepared / "fashion" / ONE_FACE[0].path))
+    assert picture is not None
+    aligned = cv2.resize(picture[y0:y1, x0:x1], (112, 112))
+    expected = embedding_of(aligned, dim=512)
+    vector = decode_npy(found["face.npy"])
+    assert np.abs(vector - expected).max() < 0.02 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("face", [FACE, OPENCV], ids=["insightface", "opencv"])
