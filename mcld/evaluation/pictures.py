@@ -72,7 +72,7 @@ def overlay_iuv(image: np.ndarray, *, iuv: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(is_person, blended, image).astype(np.uint8))
 
 
-def draw_box(image: np.ndarray, *, box_4: tuple[float, float, float, float]) -> np.ndarray:
+def draw_box(image: np.ndarray, *, box_4: Sequence[float]) -> np.ndarray:
     """Return the photograph with a frame around a box of left, top, right, bottom in pixels."""
     thickness_px = max(1, round(min(image.shape[:2]) / 150))
     left, top, right, bottom = (round(side) for side in box_4)

@@ -21,6 +21,7 @@ from mcld.errors import ConfigError, DataError
 from mcld.evaluation.pictures import draw_box, fit, labelled_rows, note, overlay_iuv
 from mcld.progress import track
 from mcld.stages.columns import images_dir, read_pixels
+from mcld.stages.face import read_facts
 from mcld.types import ImageRecord
 from mcld.workspace import Workspace
 
@@ -172,10 +173,10 @@ def _face(shelf: ConditionShelf, image: ImageRecord, *, pixels: np.ndarray) -> n
     item = shelf.members("face", image)
     if isinstance(item, str):
         return item
-    facts = json.loads(item.get(_FACTS_MEMBERS["face"], b"{}"))
-    if facts.get("box"):
-        return draw_box(pixels, box_4=tuple(facts["box"]))
-    return NO_FACE_FACTS if facts.get("face_found") else "no face found"
+    facts = read_facts(item)
+    if facts.box is not None:
+        return draw_box(pixels, box_4=facts.box)
+    return NO_FACE_FACTS if facts.face_found else "no face found"
 
 
 def _overlaid(pixels: np.ndarray | str, *, iuv: np.ndarray | str) -> np.ndarray | str:

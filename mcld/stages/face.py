@@ -20,7 +20,7 @@ from mcld.data.columns import write_part
 from mcld.data.deepfashion import parse_name
 from mcld.data.index import read_index
 from mcld.errors import DataError
-from mcld.stages.columns import Images, images_dir, run_column
+from mcld.stages.columns import Images, given_dir, images_dir, run_column
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartWork
 from mcld.storage import canonical_json, sha256_of_file
@@ -124,8 +124,7 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
 
 def _read(params: Params, *, workspace: Workspace) -> tuple[PartWork[Images], dict[str, object]]:
     section = params.face
-    given_dir = workspace.root / section.precomputed_dir if section.precomputed_dir else None
-    face_dir = given_dir or images_dir(params.dataset, workspace=workspace)
+    face_dir = given_dir(section.precomputed_dir, dataset=params.dataset, workspace=workspace)
     return PrecomputedFaces(face_dir=face_dir, dim=section.dim), {}
 
 

@@ -15,6 +15,9 @@ from mcld.errors import WorkerError
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
+# OpenMP, two libraries of linear algebra, OpenCV
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -138,7 +141,7 @@ def _start_worker(free_places: Queue[_WorkerPlace]) -> None:
     command is working on.
     """
     place = free_places.get()
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for variable in THREAD_VARIABLES:
         os.environ[variable] = str(place.num_threads)
     if place.device_id is not None:
         os.environ[VISIBLE_DEVICES] = place.device_id  # before PyTorch looks: then this GPU is its only one
