@@ -22,9 +22,10 @@ IuvResize = Literal["nearest", "bicubic"]
 class ImageRecord:
     """One image of the index: a view of an outfit.
 
-    `key` is `outfit_key/view`, e.g. `WOMEN-Dresses-id_00000692-02/1_front`. `path` is relative to the
-    data set's folder, `sha256` and `num_bytes` are of the file there. `part` is the number of the column
-    part that holds this image's conditions.
+    `key` is `outfit_key/view`, e.g. `WOMEN-Dresses-id_00000692-02/1_front`. The image is `num_bytes` bytes from
+    `offset` on of the file `path`, which is relative to the folder of the images; at offset 0 it is that whole
+    file, elsewhere a member of a tar. `sha256` is of those bytes. `part` is the number of the column part that
+    holds this image's conditions.
     """
 
     key: str
@@ -39,6 +40,7 @@ class ImageRecord:
     height_px: int
     width_px: int
     part: int
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

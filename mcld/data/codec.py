@@ -6,8 +6,9 @@ Equal arrays give equal bytes.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -18,10 +19,13 @@ MAX_IMAGE_PIXELS = (
     80_000_000  # 240 MB as RGB: a 50-megapixel photograph passes, a decompression bomb does not
 )
 MAX_IMAGE_BYTES = 256 << 20
+TOO_MANY_BYTES = f"image file of more than {MAX_IMAGE_BYTES >> 20} MiB"
 NUM_PARTS = 24
 _EXIF_ORIENTATION = 0x0112
 _PNG_COMPRESSION = 3  # of zlib's 9: a quarter of the time of the default for a few per cent more bytes
 _NPY_VERSION = (1, 0)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +44,23 @@ def decode_image(data: bytes) -> np.ndarray:
 def decode_image_with_notes(data: bytes) -> DecodedImage:
     """Decode a photograph; CMYK, grey, 16-bit, palette, alpha and EXIF rotation are converted and noted.
 
+    Raises DataError as `read_photograph`.
+    """
+    return read_photograph(data, read=_to_rgb)
+
+
+def read_photograph(data: bytes, *, read: Callable[[Image.Image], T]) -> T:
+    """What `read` makes of an image that is opened, bounded, and not decoded yet.
+
     Raises DataError: `zero-byte file`, `not an image`, `truncated or damaged image`, or `image of … pixels`.
     """
     if not data:
         raise DataError("zero-byte file")
     if len(data) > MAX_IMAGE_BYTES:
-        raise DataError(f"image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+        raise DataError(TOO_MANY_BYTES)
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return _to_rgb(_bounded(image))
+            return read(_bounded(image))
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(
             "not an image" if isinstance(error, UnidentifiedImageError) else _TOO_LARGE
@@ -59,6 +71,19 @@ def decode_image_with_notes(data: bytes) -> DecodedImage:
         if isinstance(error, DataError):
             raise
         raise DataError("truncated or damaged image") from error
+
+
+def orientation_of(image: Image.Image) -> int:
+    """How the camera was held, as EXIF numbers it: 1 is upright, from 5 on height and width change places."""
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def notes_of(mode: str, *, orientation: int) -> tuple[str, ...]:
+    """What has to be converted in an image of a Pillow mode and an EXIF orientation."""
+    names = {"L": "grey", "1": "grey", "LA": "alpha", "RGBA": "alpha", "PA": "alpha", "P": "palette"}
+    note = "16-bit" if mode.startswith("I") else names.get(mode, mode)
+    return (*(["EXIF-rotated"] if orientation != 1 else []), *([note] if mode != "RGB" else []))
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -164,21 +189,14 @@ def _bounded(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> DecodedImage:
-    notes: list[str] = []
-    if image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1):
-        notes.append("EXIF-rotated")
+    orientation = orientation_of(image)
     if image.format == "JPEG":
         image.load()
     upright = ImageOps.exif_transpose(image)
+    notes = notes_of(upright.mode, orientation=orientation)
     if upright.mode != "RGB":
-        notes.append(_note_of_mode(upright.mode))
         upright = _convert(upright)
-    return DecodedImage(pixels=np.array(upright), notes=tuple(notes))
-
-
-def _note_of_mode(mode: str) -> str:
-    names = {"L": "grey", "1": "grey", "LA": "alpha", "RGBA": "alpha", "PA": "alpha", "P": "palette"}
-    return "16-bit" if mode.startswith("I") else names.get(mode, mode)
+    return DecodedImage(pixels=np.array(upright), notes=notes)
 
 
 def _convert(image: Image.Image) -> Image.Image:

@@ -76,10 +76,15 @@ def check_member(info: tarfile.TarInfo, *, place: str) -> None:
         raise DataError(
             f"{place}: member {info.name} is a link or special file; only plain files are accepted"
         )
-    parts = info.name.split("/")
-    if info.name.startswith("/") or "\\" in info.name or any(part in ("", ".", "..") for part in parts):
+    check_member_name(info.name, place=place)
+
+
+def check_member_name(name: str, *, place: str) -> None:
+    """Raises DataError on names, of a tar's member or a zip's, that lead out of a folder or hide what they are."""
+    parts = name.split("/")
+    if "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
         raise DataError(
-            f"{place}: member {info.name!r} has an unsafe name; only relative names without '..' are accepted"
+            f"{place}: member {name!r} has an unsafe name; only relative names without '..' are accepted"
         )
 
 

@@ -31,11 +31,12 @@ class PartPlan(Generic[Payload]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartOutput:
-    """What a built part holds."""
+    """What a built part holds; `inputs` is for works that learn theirs."""
 
     num_items: int
     exclusions: tuple[Exclusion, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    inputs: object = None
 
 
 class PartWork(ABC, Generic[Payload]):
@@ -46,6 +47,9 @@ class PartWork(ABC, Generic[Payload]):
 
     suffix = ".tar"
     uses_device = False  # whether `build` computes with a model, on a GPU where there is one
+    # Whether `build` says in its output what `inputs` would, of the very bytes that it read: a new part then
+    # costs one reading of its files instead of two.
+    learns_inputs = False
 
     @abstractmethod
     def inputs(self, payload: Payload) -> object:
@@ -137,16 +141,23 @@ class _PartTask(Generic[Payload]):
     work: PartWork[Payload]
 
     def __call__(self, plan: PartPlan[Payload]) -> tuple[PartRecord, bool]:
-        wanted = fingerprint([self.stage, self.format_version, self.settings, self.work.inputs(plan.payload)])
         path = self.out_dir / f"{plan.name}{self.work.suffix}"
         record_path = self.out_dir / f"{plan.name}.json"
         record = read_record(record_path)
+        wanted = None
+        if record or not self.work.learns_inputs:
+            wanted = self._fingerprint(self.work.inputs(plan.payload))
         if record and self._is_reusable(record, plan=plan, path=path, wanted=wanted):
             return record, True
         record_path.unlink(missing_ok=True)
         return self._make(plan, path=path, record_path=record_path, wanted=wanted), False
 
-    def _is_reusable(self, record: PartRecord, *, plan: PartPlan[Payload], path: Path, wanted: str) -> bool:
+    def _fingerprint(self, inputs: object) -> str:
+        return fingerprint([self.stage, self.format_version, self.settings, inputs])
+
+    def _is_reusable(
+        self, record: PartRecord, *, plan: PartPlan[Payload], path: Path, wanted: str | None
+    ) -> bool:
         return (
             record.fingerprint == wanted
             and record.index == plan.index
@@ -156,10 +167,15 @@ class _PartTask(Generic[Payload]):
             and self.work.is_intact(path)
         )
 
-    def _make(self, plan: PartPlan[Payload], *, path: Path, record_path: Path, wanted: str) -> PartRecord:
+    def _make(
+        self, plan: PartPlan[Payload], *, path: Path, record_path: Path, wanted: str | None
+    ) -> PartRecord:
         faults.passing(f"{self.stage}:part_started")
         output = self.work.build(plan.payload, path=path)
         faults.passing(f"{self.stage}:part_written")
+        if self.work.learns_inputs:
+            wanted = self._fingerprint(output.inputs)
+        assert wanted is not None
         record = PartRecord(
             index=plan.index,
             path=path.name,
