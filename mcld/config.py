@@ -42,9 +42,15 @@ class DatasetParams(Section):
     """Which images there are: `mannequins`, rendered here, or `deepfashion`, a user's In-shop copy."""
 
     source: Literal["mannequins", "deepfashion"] = "mannequins"
-    root_dir: str | None = None  # deepfashion: folder that holds img_highres/ and the lists
+    # deepfashion: folder that holds img_highres/ or img_highres.zip, itself or in Img/, and the lists. The
+    # zip's password is no setting: it is read from the environment variable MCLD_DEEPFASHION_PASSWORD.
+    root_dir: str | None = None
     pairs: Literal["all-views", "csv"] = "all-views"
     missing_pair_images: Literal["error", "drop"] = "error"
+    check: Literal["decode", "headers"] = (
+        "decode"  # headers: damaged pixels are left for later stages to find
+    )
+    min_side_px: Positive = 16  # of the shorter side; smaller images are left out
     outfits_per_part: Positive = 16
     max_excluded_fraction: Probability = 0.25
     seed: NonNegative = 7
@@ -58,7 +64,8 @@ class DatasetParams(Section):
     def _source_is_complete(self) -> DatasetParams:
         if self.source == "deepfashion" and not self.root_dir:
             raise ValueError(
-                "dataset.root_dir: needed by source 'deepfashion'; name the folder that holds img_highres/"
+                "dataset.root_dir: needed by source 'deepfashion'; name the folder that holds img_highres/ "
+                "or img_highres.zip"
             )
         if self.source == "mannequins" and self.pairs == "csv":
             raise ValueError(

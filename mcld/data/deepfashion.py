@@ -1,8 +1,8 @@
-"""DeepFashion In-shop's names: one image has three spellings, all parsed into one `ImageName`.
+"""DeepFashion In-shop's names: one image has several spellings, all parsed into one `ImageName`.
 
 flattened  fashionWOMENBlouses_Shirtsid0000069202_3back.jpg   (lists, published conditions)
-folder     img_highres/WOMEN/Blouses_Shirts/id_00000692/02_3_back.jpg   (the images)
-key        WOMEN-Blouses_Shirts-id_00000692-02/3_back                   (ours)
+folder     img_highres/WOMEN/Blouses_Shirts/id_00000692/02_3_back.jpg   (the images; also img/…, or neither)
+key        WOMEN-Blouses_Shirts-id_00000692-02/3_back                   (ours; with _ for / in other lists)
 """
 
 from __future__ import annotations
@@ -19,11 +19,6 @@ from mcld.errors import DataError
 IMAGE_FOLDER = "img_highres"
 IMAGE_SUFFIX = ".jpg"
 SPLITS = ("train", "test")
-SPLIT_LISTS = {"train": ("train.lst",), "test": ("test.lst",)}
-PAIR_LISTS = {  # "fasion" is the spelling in circulation
-    "train": ("fasion-pairs-train.csv", "train.csv", "fashion-pairs-train.csv"),
-    "test": ("fasion-pairs-test.csv", "test.csv", "fashion-pairs-test.csv"),
-}
 
 _SUFFIX = r"(?:\.(?i:jpg|jpeg|png|npy))?"
 _FORMS = (
@@ -31,7 +26,7 @@ _FORMS = (
     re.compile(
         rf"(?:img(?:_highres)?/)?(MEN|WOMEN)/([A-Za-z_]+)/id_(\d{{8}})/(\d{{2}})_(\d)_([a-z]+){_SUFFIX}"
     ),
-    re.compile(r"(MEN|WOMEN)-([A-Za-z_]+)-id_(\d{8})-(\d{2})/(\d)_([a-z]+)"),
+    re.compile(rf"(MEN|WOMEN)-([A-Za-z_]+)-id_(\d{{8}})-(\d{{2}})[/_](\d)_([a-z]+){_SUFFIX}"),
 )
 
 
@@ -69,7 +64,7 @@ class ImageName:
 
 
 def parse_name(name: str) -> ImageName:
-    """Parse any of the three spellings. Raises DataError naming what was given."""
+    """Parse any of the spellings. Raises DataError naming what was given."""
     for form in _FORMS:
         if match := form.fullmatch(name):
             gender, category, identity, variant, number, view = match.groups()
@@ -92,25 +87,28 @@ class ListedPair:
 
 def read_split_list(path: Path) -> tuple[ImageName, ...]:
     """Names of a `.lst` file, one a line. Raises DataError naming the line that is no name."""
+    lines = enumerate(read_text(path).splitlines(), start=1)
     return tuple(
-        _parse_at(line.strip(), place=f"{path}:{number}") for number, line in _lines(path) if line.strip()
+        parse_name_at(line.strip(), place=f"{path}:{number}") for number, line in lines if line.strip()
     )
 
 
 def read_pair_list(path: Path) -> tuple[ListedPair, ...]:
-    """Rows of a pair CSV with the header `from,to`. Raises DataError naming the row that is not two names."""
-    rows = csv.reader(io.StringIO(_text(path)))
-    header = [cell.strip().lower() for cell in next(rows, [])]
-    if header[-2:] != ["from", "to"]:
-        raise DataError(f"{path}:1: header is {','.join(header) or 'missing'}; expected from,to")
-    return tuple(
-        _listed_pair(row, place=f"{path}:{number}") for number, row in enumerate(rows, start=2) if row
-    )
+    """Rows of a pair list with the header `from,to`, or of one without a header.
 
-
-def find_list(root_dir: Path, *, names: Iterable[str]) -> Path | None:
-    """The first of `names` that lies in the data set's folder."""
-    return next((root_dir / name for name in names if (root_dir / name).is_file()), None)
+    Raises DataError naming the row that is not two names.
+    """
+    try:
+        numbered = list(enumerate(csv.reader(io.StringIO(read_text(path))), start=1))
+    except csv.Error as error:
+        raise DataError(f"{path}: cannot be read as a table ({error}); give the list as published") from error
+    rows = [(number, row if len(row) > 1 else row[0].split()) for number, row in numbered if row]
+    first = rows[0][1] if rows else []
+    if [cell.strip().lower() for cell in first[-2:]] == ["from", "to"]:
+        rows = rows[1:]
+    elif not _is_two_names(first):
+        raise DataError(f"{path}:1: header is {','.join(first) or 'missing'}; expected from,to or two names")
+    return tuple(_listed_pair(row, place=f"{path}:{number}") for number, row in rows)
 
 
 def check_names(names: Iterable[tuple[str, ImageName]]) -> None:
@@ -141,26 +139,32 @@ def _collision(key: str, *, split: str, earlier: tuple[str, str]) -> str:
     return f"{key} is listed twice, for {other_split} and for {split}; remove one entry"
 
 
+def _is_two_names(row: list[str]) -> bool:
+    try:
+        _listed_pair(row, place="")
+    except DataError:
+        return False
+    return True
+
+
 def _listed_pair(row: list[str], *, place: str) -> ListedPair:
     if len(row) < 2:
         raise DataError(f"{place}: '{','.join(row)}' is not two names; expected from,to")
-    source, target = (_parse_at(cell.strip(), place=place) for cell in row[-2:])
+    source, target = (parse_name_at(cell.strip(), place=place) for cell in row[-2:])
     return ListedPair(source=source.key, target=target.key)
 
 
-def _parse_at(name: str, *, place: str) -> ImageName:
+def parse_name_at(name: str, *, place: str) -> ImageName:
+    """Parse a name of a list; a DataError says `place`."""
     try:
         return parse_name(name)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
 
 
-def _lines(path: Path) -> Iterable[tuple[int, str]]:
-    return enumerate(_text(path).splitlines(), start=1)
-
-
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A list's text. Raises DataError when it is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # a mark in front, as some editors set it, is no name
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error}); give the list as published") from error

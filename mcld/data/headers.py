@@ -1,4 +1,4 @@
-"""What an image file says of itself: size and kind, and whether it is all there, without decoding its pixels."""
+"""What an image file says of itself, its pixels undecoded: size, kind, and whether it is all there."""
 
 from __future__ import annotations
 
@@ -30,11 +30,8 @@ def image_facts(data: bytes) -> ImageFacts:
     `decode_image_with_notes`; pixels damaged in the middle go unnoticed.
     """
     facts = read_photograph(data, read=lambda image: _facts_of_header(image, data=data))
-    return facts or decoded_facts(data)
-
-
-def decoded_facts(data: bytes) -> ImageFacts:
-    """The same of the decoded pixels."""
+    if facts is not None:
+        return facts
     image = decode_image_with_notes(data)
     height_px, width_px = image.pixels.shape[:2]
     return ImageFacts(height_px=height_px, width_px=width_px, notes=image.notes)

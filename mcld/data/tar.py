@@ -80,7 +80,7 @@ def check_member(info: tarfile.TarInfo, *, place: str) -> None:
 
 
 def check_member_name(name: str, *, place: str) -> None:
-    """Raises DataError on names, of a tar's member or a zip's, that lead out of a folder or hide what they are."""
+    """Raises DataError on a name, of a tar's member or a zip's, that may lead out of a folder."""
     parts = name.split("/")
     if "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
         raise DataError(

@@ -36,7 +36,7 @@ _NUM_TRIED = 3  # a damaged member must not pass for a wrong password
 class ZipMember:
     """One image, as the central directory describes it; `name` is as `ImageName.path`.
 
-    `offset` is of its local header, `num_stored_bytes` counts the bytes in the zip and `num_bytes` the image's.
+    `offset` is of its local header, `num_stored_bytes` counts its bytes in the zip, `num_bytes` the image's.
     """
 
     name: str
@@ -84,9 +84,7 @@ def check_password(path: Path, *, members: Iterable[ZipMember], password: bytes)
         )
 
 
-def read_images(
-    path: Path, *, members: Sequence[ZipMember], password: bytes | None
-) -> Iterator[bytes | str]:
+def read_images(path: Path, *, members: Sequence[ZipMember], password: bytes | None) -> Iterator[bytes | str]:
     """Each member's data, or the reason why there are none, in the order given.
 
     Holds about 64 MiB of the zip at a time. Raises DataError when the zip itself cannot be read.

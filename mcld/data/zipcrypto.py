@@ -1,8 +1,8 @@
 """Undo ZIP's old encryption (APPNOTE.TXT 6.1) for many members at once.
 
-Each byte's key hangs on the bytes before it, so a member is decrypted byte by byte, which Python does at two or
-three megabytes a second. Members do not hang on each other: each gets a lane of an array, and all lanes take
-one byte in one step. The encryption keeps nobody out who tries; DeepFashion's archive comes with it.
+Each byte's key hangs on the bytes before it, so a member is decrypted byte by byte, which Python does at two
+or three megabytes a second. Members do not hang on each other: each gets a lane of an array, and all lanes
+take one byte in one step. The encryption keeps nobody out who tries; DeepFashion's archive comes with it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from mcld.config import DatasetParams
 from mcld.data.codec import decode_image
+from mcld.data.manifest import read_manifest
 from mcld.errors import DataError
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartPlan, PartWork, finish, part_name, run_parts
@@ -17,12 +19,32 @@ from mcld.storage import sha256_of_bytes
 from mcld.types import ImageRecord, Manifest, Report
 from mcld.workspace import Workspace
 
+IMAGES_SETTING = (
+    "images"  # of the dataset stage's manifest: the folder or zip read, below the data set's folder
+)
 PEOPLE_FOLDER = "people"  # where the dataset stage renders the embedded set, below its own folder
 Images = tuple[ImageRecord, ...]
 
 
 def images_dir(params: DatasetParams, *, workspace: Workspace) -> Path:
-    """The folder that `ImageRecord.path` is relative to."""
+    """The folder that `ImageRecord.path` is relative to, in the index as it is now.
+
+    Raises DataError when the dataset stage has not finished.
+    """
+    if params.source != "deepfashion":
+        return dataset_dir(params, workspace=workspace)
+    out_dir = workspace.stage_dir("dataset")
+    images = read_manifest(out_dir).settings.get(IMAGES_SETTING)
+    if not isinstance(images, str):
+        raise DataError(
+            f"{out_dir}: made from another source than 'deepfashion'; run the stage 'dataset' again"
+        )
+    path = dataset_dir(params, workspace=workspace) / images
+    return out_dir if path.suffix == ".zip" else path.parent
+
+
+def dataset_dir(params: DatasetParams, *, workspace: Workspace) -> Path:
+    """The data set's own folder, where conditions that came with the images lie."""
     if params.source == "deepfashion":
         assert params.root_dir is not None  # checked by DatasetParams
         return workspace.root / params.root_dir
@@ -31,7 +53,7 @@ def images_dir(params: DatasetParams, *, workspace: Workspace) -> Path:
 
 def given_dir(named: str | None, *, dataset: DatasetParams, workspace: Workspace) -> Path:
     """Where conditions that were made elsewhere lie: in the folder named, or else beside the images."""
-    return workspace.root / named if named else images_dir(dataset, workspace=workspace)
+    return workspace.root / named if named else dataset_dir(dataset, workspace=workspace)
 
 
 def column_plans(images: Iterable[ImageRecord]) -> list[PartPlan[Images]]:
@@ -86,18 +108,22 @@ def report_of(manifest: Manifest, *, num_reused: int, started: float, out_dir: P
 
 
 def read_image_bytes(image: ImageRecord, *, root_dir: Path) -> bytes:
-    """The image file's bytes, as the index knows them.
+    """The image's bytes, as the index knows them: a file, or a piece of a tar.
 
-    Raises DataError when it is missing or has changed since.
+    Raises DataError when they are missing or have changed since.
     """
     path = root_dir / image.path
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            file_bytes = os.fstat(file.fileno()).st_size
+            file.seek(image.offset)
+            data = file.read(image.num_bytes)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); restore it or run the stage 'dataset' again"
         ) from error
-    if sha256_of_bytes(data) != image.sha256:
+    is_longer = image.offset == 0 and file_bytes != image.num_bytes  # then it is no tar but a file of its own
+    if is_longer or sha256_of_bytes(data) != image.sha256:
         raise DataError(f"{path}: changed since the index was made; run the stage 'dataset' again")
     return data
 

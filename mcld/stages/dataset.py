@@ -1,143 +1,102 @@
 """Raw images to the index: every image, its outfit, view and split; the pairs; the exclusions with reasons.
 
-Parts are chunks of outfits. A part's file `part-00007.images.json` lists its images, and, for the embedded
-people, the sha256 of every file rendered, so that a repeated run trusts no file for being there.
+Parts are chunks of outfits.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from mcld import faults
 from mcld.config import DatasetParams, Params
-from mcld.data.deepfashion import ImageName
+from mcld.data.deepfashion_layout import ImagePlace, find_images
 from mcld.data.index import DatasetIndex, all_view_pairs, group_outfits, write_index
 from mcld.data.pairs import resolve_pairs
-from mcld.data.scan import FILE_NOT_FOUND, STAGE, ScannedImage, check_siblings, scan_image
+from mcld.data.scan import FILE_NOT_FOUND, STAGE, ScanRules
+from mcld.data.zip_images import ZipMember, check_password, list_images
 from mcld.errors import DataError
-from mcld.stages.columns import images_dir, report_of
+from mcld.stages.columns import IMAGES_SETTING, PEOPLE_FOLDER, report_of
+from mcld.stages.dataset_parts import (
+    TAR_SUFFIX,
+    DatasetPart,
+    DatasetWork,
+    FolderImages,
+    RenderedPeople,
+    StoredPart,
+    ZippedImages,
+    read_part,
+    required_password,
+)
 from mcld.stages.mapper import Mapper
-from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, part_name, run_parts
-from mcld.stages.raw import RawLists, Rendering, list_deepfashion, render_outfits
-from mcld.storage import read_json, sha256_of_file, write_json
+from mcld.stages.parts import PartPlan, finish, part_name, run_parts
+from mcld.stages.raw import RawLists, Rendering, SplitName, list_deepfashion
 from mcld.types import Exclusion, ImageRecord, Manifest, Pair, Report
 from mcld.workspace import Workspace
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetPart:
-    """Either listed images, as (split, name), or numbers of people to render, as (split, number)."""
-
-    index: int
-    names: tuple[tuple[str, ImageName], ...] = ()
-    people: tuple[tuple[str, int], ...] = ()
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetWork(PartWork[DatasetPart]):
-    """Renders a part's people if they are ours, then looks at every image."""
+class Origin:
+    """Where the images come from, ready to be worked on.
 
-    root_dir: Path
-    rendering: Rendering | None
+    `settings` are what shapes a part's bytes; which outfits it holds is among its inputs. `sources` say which
+    files were used: they go into the manifest, and change no part.
+    """
 
-    suffix = ".images.json"
-
-    def inputs(self, payload: DatasetPart) -> object:
-        """The people's numbers, or every listed file's hash."""
-        if self.rendering:
-            return [list(person) for person in payload.people]
-        return [[split, name.key, self._hash(name.path)] for split, name in payload.names]
-
-    def build(self, payload: DatasetPart, *, path: Path) -> PartOutput:
-        """Scan the part's images, in key order."""
-        names, files = payload.names, list[str]()
-        if self.rendering:
-            names, files = render_outfits(payload.people, root_dir=self.root_dir, rendering=self.rendering)
-        for folder in sorted({(self.root_dir / name.path).parent for _, name in names}):
-            check_siblings(folder)
-        ordered = sorted(names, key=lambda entry: entry[1].key)
-        scanned = [
-            scan_image(name, root_dir=self.root_dir, split=split, part=payload.index)
-            for split, name in ordered
-        ]
-        images = [image.record for image in scanned if image.record]
-        hashes = {file: sha256_of_file(self.root_dir / file) for file in sorted(files)}
-        write_json(path, value={"images": [asdict(image) for image in images], "files": hashes})
-        exclusions = tuple(image.exclusion for image in scanned if image.exclusion)
-        return PartOutput(num_items=len(images), exclusions=exclusions, counts=_notes(scanned))
-
-    def is_intact(self, path: Path) -> bool:
-        """Whether every rendered file is still the one written."""
-        return all(self._hash(file) == sha256 for file, sha256 in _read_part(path).files.items())
-
-    def _hash(self, relative_path: str) -> str:
-        file = self.root_dir / relative_path
-        return sha256_of_file(file) if file.is_file() else "missing"
+    plans: list[PartPlan[DatasetPart]]
+    work: DatasetWork
+    settings: dict[str, object]
+    sources: dict[str, str]
+    lists: RawLists | None = None
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
-    """Write artifacts/dataset: the index, and the embedded people where they are the source."""
+    """Write artifacts/dataset: the index, and the images where they are rendered or come out of a zip."""
     started = time.monotonic()
     section = params.dataset
     out_dir = workspace.stage_dir(STAGE)
-    root_dir = images_dir(section, workspace=workspace)
-    lists = list_deepfashion(root_dir, pairs=section.pairs) if section.source == "deepfashion" else None
+    if section.source == "deepfashion":
+        assert section.root_dir is not None  # checked by DatasetParams
+        origin = _deepfashion(section, root_dir=workspace.root / section.root_dir, out_dir=out_dir)
+    else:
+        origin = _mannequins(section, out_dir=out_dir)
     manifest, num_reused = run_parts(
         STAGE,
         out_dir=out_dir,
-        settings=_settings(section),
+        settings=origin.settings,
         format_version=FORMAT_VERSION,
-        plans=_plans(section, lists=lists),
-        work=DatasetWork(root_dir=root_dir, rendering=None if lists else _rendering(section)),
+        plans=origin.plans,
+        work=origin.work,
         mapper=mapper,
         max_excluded_fraction=section.max_excluded_fraction,
     )
-    parts = [_read_part(out_dir / record.path) for record in manifest.parts]
-    if lists is None:
-        _remove_unlisted(root_dir, listed={file for part in parts for file in part.files})
-    index, counts = _index(parts, manifest=manifest, lists=lists, section=section)
+    parts = [read_part(out_dir / record.path) for record in manifest.parts]
+    _remove_unlisted(out_dir, listed={origin.work.files_dir / file for part in parts for file in part.files})
+    index, counts = _index(parts, manifest=manifest, lists=origin.lists, section=section)
     files = write_index(out_dir, index=index)
     faults.passing(f"{STAGE}:index_written")
-    manifest = replace(manifest, counts={**manifest.counts, **counts}, files=files)
-    finish(manifest, out_dir=out_dir)
-    return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
-
-
-def _settings(section: DatasetParams) -> dict[str, object]:
-    """What shapes a part's bytes; which outfits it holds is among its inputs."""
-    if section.source == "deepfashion":
-        return {"source": section.source}
-    return {"source": section.source, **asdict(_rendering(section))}
-
-
-def _rendering(section: DatasetParams) -> Rendering:
-    return Rendering(
-        seed=section.seed,
-        height_px=section.height_px,
-        width_px=section.width_px,
-        damaged_items=section.damaged_items,
+    manifest = replace(
+        manifest,
+        settings={**manifest.settings, **origin.sources},
+        counts={**manifest.counts, **counts},
+        files=files,
     )
+    finish(manifest, out_dir=out_dir)
+    report = report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
+    return replace(report, details={**report.details, **origin.sources})
 
 
-def _plans(section: DatasetParams, *, lists: RawLists | None) -> list[PartPlan[DatasetPart]]:
-    if lists is None:
-        return _mannequin_plans(section)
-    groups = lists.outfits()
-    return [
-        _plan(DatasetPart(index=index, names=tuple(name for group in chunk for name in group)))
-        for index, chunk in enumerate(_chunks(groups, size=section.outfits_per_part))
-    ]
-
-
-def _mannequin_plans(section: DatasetParams) -> list[PartPlan[DatasetPart]]:
+def _mannequins(section: DatasetParams, *, out_dir: Path) -> Origin:
     from mcld.data.mannequins import split_of
 
     people = [
@@ -145,15 +104,85 @@ def _mannequin_plans(section: DatasetParams) -> list[PartPlan[DatasetPart]]:
         for number in range(section.num_outfits)
     ]
     chunks = _chunks(people, size=section.outfits_per_part)
-    return [_plan(DatasetPart(index=index, people=tuple(chunk))) for index, chunk in enumerate(chunks)]
+    rendering = Rendering(
+        seed=section.seed,
+        height_px=section.height_px,
+        width_px=section.width_px,
+        damaged_items=section.damaged_items,
+    )
+    rules = _rules(section)
+    return Origin(
+        plans=_plans([DatasetPart(index=index, people=tuple(chunk)) for index, chunk in enumerate(chunks)]),
+        work=RenderedPeople(files_dir=out_dir / PEOPLE_FOLDER, rules=rules, rendering=rendering),
+        settings={"source": section.source, **asdict(rendering), **asdict(rules)},
+        sources={},
+    )
 
 
-def _plan(part: DatasetPart) -> PartPlan[DatasetPart]:
-    return PartPlan(index=part.index, name=part_name(part.index), payload=part)
+def _deepfashion(section: DatasetParams, *, root_dir: Path, out_dir: Path) -> Origin:
+    place = find_images(root_dir)
+    lists = list_deepfashion(root_dir, pairs=section.pairs)
+    chunks = [
+        tuple(name for group in chunk for name in group)
+        for chunk in _chunks(lists.outfits(), size=section.outfits_per_part)
+    ]
+    rules = _rules(section)
+    settings: dict[str, object] = {
+        "source": section.source,
+        "is_zip": place.is_zip,
+        **asdict(rules),
+    }
+    work: DatasetWork = FolderImages(files_dir=place.path.parent, rules=rules)
+    members: dict[str, ZipMember] = {}
+    if place.is_zip:
+        members = _listed_members(place.path, names=lists.names)
+        work = ZippedImages(files_dir=out_dir, rules=rules, zip_path=place.path)
+    parts = [
+        DatasetPart(
+            index=index,
+            names=names,
+            members=tuple(members.get(name.path) for _, name in names) if place.is_zip else (),
+        )
+        for index, names in enumerate(chunks)
+    ]
+    sources = _sources(lists, place=place, root_dir=root_dir)
+    return Origin(plans=_plans(parts), work=work, settings=settings, sources=sources, lists=lists)
+
+
+def _listed_members(zip_path: Path, *, names: Sequence[SplitName]) -> dict[str, ZipMember]:
+    """The zip's members that the lists name. Raises unless they can be opened: before any part is begun."""
+    members = list_images(zip_path)
+    listed = {name.path: members[name.path] for _, name in names if name.path in members}
+    if any(member.is_encrypted for member in listed.values()):
+        check_password(zip_path, members=listed.values(), password=required_password(zip_path))
+    return listed
+
+
+def _sources(lists: RawLists, *, place: ImagePlace, root_dir: Path) -> dict[str, str]:
+    """Which files of a copy are used, below its folder, and what is passed over."""
+    images = place.path.relative_to(root_dir).as_posix()
+    remarks = list(lists.remarks)
+    if place.passed_over:
+        passed_over = place.passed_over.relative_to(root_dir).as_posix()
+        remarks.insert(0, f"{passed_over} is not read, for there is {images}")
+    for remark in remarks:
+        logger.warning("%s: %s: %s", STAGE, root_dir, remark)
+    sources = {IMAGES_SETTING: images, "lists": ", ".join(lists.used)}
+    if lists.pairs:
+        sources["pair_lists"] = ", ".join(listing.name for listing in lists.pairs)
+    return sources | ({"remarks": "; ".join(remarks)} if remarks else {})
+
+
+def _rules(section: DatasetParams) -> ScanRules:
+    return ScanRules(check=section.check, min_side_px=section.min_side_px)
+
+
+def _plans(parts: Sequence[DatasetPart]) -> list[PartPlan[DatasetPart]]:
+    return [PartPlan(index=part.index, name=part_name(part.index), payload=part) for part in parts]
 
 
 def _index(
-    parts: Sequence[_Part], *, manifest: Manifest, lists: RawLists | None, section: DatasetParams
+    parts: Sequence[StoredPart], *, manifest: Manifest, lists: RawLists | None, section: DatasetParams
 ) -> tuple[DatasetIndex, dict[str, int]]:
     images = tuple(image for part in parts for image in part.images)
     if not images:
@@ -192,35 +221,10 @@ def _listed_pairs(
     return tuple(pairs), dict(dropped)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """A part's file, read back."""
-
-    images: tuple[ImageRecord, ...]
-    files: dict[str, str]
-
-
-def _read_part(path: Path) -> _Part:
-    value = cast("dict[str, object]", read_json(path))
-    try:
-        images = cast("list[dict[str, object]]", value["images"])
-        records = tuple(ImageRecord(**image) for image in images)  # type: ignore[arg-type]
-        return _Part(images=records, files=cast("dict[str, str]", value["files"]))
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: not a part of this version ({error}); delete it and run the stage again"
-        ) from error
-
-
-def _notes(scanned: Sequence[ScannedImage]) -> dict[str, int]:
-    """How many images were converted, by what they were."""
-    return dict(sorted(Counter(f"converted_{note}" for image in scanned for note in image.notes).items()))
-
-
-def _remove_unlisted(root_dir: Path, *, listed: set[str]) -> None:
-    """Files of people that are no longer asked for would be taken for inputs by later stages."""
-    for path in root_dir.rglob("*"):
-        if path.is_file() and path.relative_to(root_dir).as_posix() not in listed:
+def _remove_unlisted(out_dir: Path, *, listed: set[Path]) -> None:
+    """Files of images that are no longer asked for would be taken for inputs by later stages."""
+    for path in [*(out_dir / PEOPLE_FOLDER).rglob("*"), *out_dir.glob(f"*{TAR_SUFFIX}")]:
+        if path.is_file() and path not in listed:
             path.unlink()
 
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcld.data.deepfashion import (
-    IMAGE_FOLDER,
-    PAIR_LISTS,
-    SPLIT_LISTS,
     SPLITS,
     ImageName,
     ListedPair,
     check_names,
-    find_list,
     parse_name,
     read_pair_list,
     read_split_list,
 )
+from mcld.data.deepfashion_layout import EVAL_PARTITION, PAIR_LISTS, SPLIT_LISTS, find_list
+from mcld.data.eval_partition import read_eval_partition
 from mcld.errors import DataError
 from mcld.storage import sha256_of_bytes
 
@@ -30,19 +28,26 @@ _DAMAGE_AT = {3: "truncated", 4: "blank", 5: "no_face_file_nan"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairListing:
-    """One pair list; `place` is what messages call it."""
+    """One pair list: its name below the data set's folder, and what messages call it."""
 
     split: str
+    name: str
     place: str
     pairs: tuple[ListedPair, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawLists:
-    """What a data set's lists say, checked: names are unique and splits disjoint."""
+    """What a data set's lists say, checked: names are unique and splits disjoint.
+
+    `used` are the split lists that were read, below the data set's folder; `remarks` say what is missing or
+    was passed over.
+    """
 
     names: tuple[SplitName, ...]
-    pairs: tuple[PairListing, ...]
+    used: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    pairs: tuple[PairListing, ...] = ()
 
     def outfits(self) -> list[list[SplitName]]:
         """Names grouped by outfit, outfits in a fixed scrambled order.
@@ -66,29 +71,39 @@ class Rendering:
 
 
 def list_deepfashion(root_dir: Path, *, pairs: str) -> RawLists:
-    """Read the lists of an In-shop copy.
+    """Read the lists of an In-shop copy: its `.lst` files, or else the official list; and its pair lists.
 
-    Raises DataError when folder or lists are missing or contradict each other.
+    Raises DataError when lists are missing or contradict each other.
     """
-    if not (root_dir / IMAGE_FOLDER).is_dir():
-        raise DataError(
-            f"{root_dir / IMAGE_FOLDER}: no such folder; "
-            f"set dataset.root_dir to the folder that holds {IMAGE_FOLDER}/"
-        )
-    names = tuple((split, name) for split in SPLITS for name in _split_names(root_dir, split=split))
-    if not names:
+    lists = _split_lists(root_dir) or _official_list(root_dir)
+    if lists is None or not lists.names:
         known = ", ".join(name for split in SPLITS for name in SPLIT_LISTS[split])
-        raise DataError(f"{root_dir}: no split list; put {known} there, as published")
-    check_names(names)
+        raise DataError(f"{root_dir}: no split list; put {known} there, or {EVAL_PARTITION}, as published")
+    check_names(lists.names)
     if pairs != "csv":
-        return RawLists(names=names, pairs=())
-    splits = sorted({split for split, _ in names})
-    return RawLists(names=names, pairs=tuple(_pair_listing(root_dir, split=split) for split in splits))
+        return lists
+    splits = sorted({split for split, _ in lists.names})
+    return replace(lists, pairs=tuple(_pair_listing(root_dir, split=split) for split in splits))
 
 
-def _split_names(root_dir: Path, *, split: str) -> tuple[ImageName, ...]:
-    path = find_list(root_dir, names=SPLIT_LISTS[split])
-    return read_split_list(path) if path else ()
+def _split_lists(root_dir: Path) -> RawLists | None:
+    found = {split: find_list(root_dir, names=SPLIT_LISTS[split]) for split in SPLITS}
+    paths = {split: path for split, path in found.items() if path}
+    if not paths:
+        return None
+    used = tuple(path.relative_to(root_dir).as_posix() for path in paths.values())
+    remarks = [f"no {split}.lst: there are no {split} images" for split in SPLITS if split not in paths]
+    if official := find_list(root_dir, names=[EVAL_PARTITION]):
+        remarks.append(f"{official.relative_to(root_dir).as_posix()} is not read, for there is {used[0]}")
+    names = tuple((split, name) for split, path in paths.items() for name in read_split_list(path))
+    return RawLists(names=names, used=used, remarks=tuple(remarks))
+
+
+def _official_list(root_dir: Path) -> RawLists | None:
+    path = find_list(root_dir, names=[EVAL_PARTITION])
+    if path is None:
+        return None
+    return RawLists(names=read_eval_partition(path), used=(path.relative_to(root_dir).as_posix(),))
 
 
 def _pair_listing(root_dir: Path, *, split: str) -> PairListing:
@@ -98,7 +113,12 @@ def _pair_listing(root_dir: Path, *, split: str) -> PairListing:
         raise DataError(
             f"{root_dir}: no {split} pair list; put {known} there, or set dataset.pairs: all-views"
         )
-    return PairListing(split=split, place=str(path), pairs=read_pair_list(path))
+    return PairListing(
+        split=split,
+        name=path.relative_to(root_dir).as_posix(),
+        place=str(path),
+        pairs=read_pair_list(path),
+    )
 
 
 def render_outfits(

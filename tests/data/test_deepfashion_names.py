@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mcld.data.deepfashion import (
     ImageName,
+    ListedPair,
     check_names,
-    find_list,
     parse_name,
     read_pair_list,
     read_split_list,
@@ -38,7 +38,9 @@ names = st.builds(
         "fashionWOMENBlouses_Shirtsid0000069202_3back.npy",
         "img_highres/WOMEN/Blouses_Shirts/id_00000692/02_3_back.jpg",
         "WOMEN/Blouses_Shirts/id_00000692/02_3_back.jpg",
+        "img/WOMEN/Blouses_Shirts/id_00000692/02_3_back.jpg",
         "WOMEN-Blouses_Shirts-id_00000692-02/3_back",
+        "WOMEN-Blouses_Shirts-id_00000692-02_3_back.jpg",
     ],
 )
 def test_every_spelling_is_the_same_image(spelling: str) -> None:
@@ -89,7 +91,9 @@ def test_bad_line_is_named_by_file_and_line(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", r"pairs\.csv:1: header is missing; expected from,to"),
-        ("a,b\n", r"header is a,b; expected from,to"),
+        ("a,b\n", r"header is a,b; expected from,to or two names"),
+        (f"{NAME.flat}.jpg,nobody.jpg\n", r"pairs\.csv:1: header is .*nobody\.jpg; expected"),
+        ("from,to\n" + "x" * 200_000 + ",y\n", r"pairs\.csv: cannot be read as a table"),
         (f"from,to\n{NAME.flat}.jpg\n", r"pairs\.csv:2: .* is not two names"),
         (f"from,to\n{NAME.flat}.jpg,nobody.jpg\n", r"pairs\.csv:2: 'nobody\.jpg'"),
     ],
@@ -101,17 +105,33 @@ def test_bad_pair_list_is_named_by_file_and_line(tmp_path: Path, text: str, mess
         read_pair_list(path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from,to\n{a},{b}\n{b},{a}\n",
+        "From, To\r\n{a}, {b}\r\n\r\n{b}, {a}\r\n",
+        ",from,to\n0,{a},{b}\n1,{b},{a}\n",
+        "\ufefffrom,to\n{a},{b}\n{b},{a}\n",
+        "{a},{b}\n{b},{a}\n",
+        "{a} {b}\n{b}\t{a}\n",
+    ],
+    ids=["published", "spaced", "numbered", "byte order mark", "no header", "no commas"],
+)
+def test_pair_lists_in_circulation_say_the_same(tmp_path: Path, text: str) -> None:
+    other = parse_name(NAME.key.replace("3_back", "1_front"))
+    path = tmp_path / "pairs.txt"
+    path.write_text(text.format(a=f"{NAME.flat}.jpg", b=f"{other.flat}.jpg"), newline="")
+    assert read_pair_list(path) == (
+        ListedPair(source=NAME.key, target=other.key),
+        ListedPair(source=other.key, target=NAME.key),
+    )
+
+
 def test_bytes_that_are_no_text_are_a_data_error(tmp_path: Path) -> None:
     path = tmp_path / "test.lst"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"test\.lst: cannot be read as text"):
         read_split_list(path)
-
-
-def test_lists_are_found_by_any_name_in_circulation(tmp_path: Path) -> None:
-    (tmp_path / "train.csv").write_text("from,to\n")
-    assert find_list(tmp_path, names=("fasion-pairs-train.csv", "train.csv")) == tmp_path / "train.csv"
-    assert find_list(tmp_path, names=("test.csv",)) is None
 
 
 def test_one_image_listed_twice_is_an_error_naming_it() -> None:

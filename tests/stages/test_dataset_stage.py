@@ -157,7 +157,9 @@ def test_overlap_of_train_and_test_is_an_error(root_dir: Path, workspace: Worksp
 
 
 def test_missing_folder_and_missing_lists_say_what_to_put_where(tmp_path: Path, workspace: Workspace) -> None:
-    with pytest.raises(DataError, match=r"no such folder; set dataset\.root_dir"):
+    with pytest.raises(
+        DataError, match=r"no such folder, and no img_highres\.zip either; set dataset\.root_dir"
+    ):
         run("dataset", params=params_for(tmp_path / "nowhere"), workspace=workspace)
     (tmp_path / "empty" / "img_highres").mkdir(parents=True)
     with pytest.raises(DataError, match=r"no split list; put train\.lst, test\.lst there"):
