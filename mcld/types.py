@@ -22,10 +22,10 @@ IuvResize = Literal["nearest", "bicubic"]
 class ImageRecord:
     """One image of the index: a view of an outfit.
 
-    `key` is `outfit_key/view`, e.g. `WOMEN-Dresses-id_00000692-02/1_front`. The image is `num_bytes` bytes of
-    the file `path`, which is relative to the folder of the images: the whole file, with `offset` 0, or a member
-    of a tar. `sha256` is of those bytes. `part` is the number of the column part that holds this image's
-    conditions.
+    `key` is `outfit_key/view`, e.g. `WOMEN-Dresses-id_00000692-02/1_front`. The image is
+    `num_bytes` bytes of the file `path` below the images' folder: all of it, or, where `offset` is not 0, a
+    member of a tar. `sha256` is of those bytes. `part` is the number of the column part that holds this
+    image's conditions.
     """
 
     key: str

@@ -109,9 +109,9 @@ def _official_list(root_dir: Path) -> RawLists | None:
 def _pair_listing(root_dir: Path, *, split: str) -> PairListing:
     path = find_list(root_dir, names=PAIR_LISTS[split])
     if path is None:
-        known = " or ".join(PAIR_LISTS[split])
         raise DataError(
-            f"{root_dir}: no {split} pair list; put {known} there, or set dataset.pairs: all-views"
+            f"{root_dir}: no {split} pair list; put {PAIR_LISTS[split][0]} there, under that name or another "
+            "in circulation, or set dataset.pairs: all-views"
         )
     return PairListing(
         split=split,

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mcld.config import DatasetParams, DenseposeParams, FaceParams, Params
+from mcld.config import DatasetParams, DenseposeParams, FaceParams, Params, TextureParams
 from mcld.data.codec import encode_iuv, encode_npy
-from mcld.data.deepfashion import ImageName, parse_name
+from mcld.data.deepfashion import IMAGE_FOLDER, ImageName, parse_name
+from mcld.data.deepfashion_layout import IMAGE_ZIP
+from mcld.data.index import read_index
 from mcld.stages import run_stage
+from mcld.stages.columns import PEOPLE_FOLDER
+from mcld.stages.dataset_parts import PASSWORD_VARIABLE
 from mcld.stages.mapper import SerialMapper
 from mcld.types import Report
 from mcld.workspace import Workspace
+from tests.data.zip_writer import zip_folder
 
 HEIGHT_PX, WIDTH_PX = 24, 16
 OUTFITS = {
@@ -82,7 +90,47 @@ def write_lists(root_dir: Path, *, split: str, listed: Iterable[ImageName]) -> N
     (root_dir / f"fasion-pairs-{split}.csv").write_text(f"from,to\n{rows}")
 
 
-def params_for(root_dir: Path, *, pairs: str = "csv", missing: str = "error", limit: float = 0.5) -> Params:
+def write_copy(root_dir: Path, *, people: Workspace, as_zip: bool) -> Path:
+    """The people that a workspace has rendered, as a copy of DeepFashion: images, conditions and lists."""
+    shutil.copytree(people.stage_dir("dataset") / PEOPLE_FOLDER, root_dir)
+    splits = {image.outfit_key: image.split for image in read_index(people.stage_dir("dataset")).images}
+    listed = [
+        parse_name(path.relative_to(root_dir).as_posix())
+        for path in sorted((root_dir / IMAGE_FOLDER).rglob("*.jpg"))
+    ]
+    for split in OUTFITS:
+        write_lists(
+            root_dir, split=split, listed=[name for name in listed if splits[name.outfit_key] == split]
+        )
+    if as_zip:
+        zip_folder(root_dir / IMAGE_ZIP, folder=root_dir / IMAGE_FOLDER)
+        shutil.rmtree(root_dir / IMAGE_FOLDER)
+    return root_dir
+
+
+@contextmanager
+def password_set(password: str | None) -> Iterator[None]:
+    """The zip's password in this process's environment, or none, for a while."""
+    before = os.environ.pop(PASSWORD_VARIABLE, None)
+    if password is not None:
+        os.environ[PASSWORD_VARIABLE] = password
+    try:
+        yield
+    finally:
+        os.environ.pop(PASSWORD_VARIABLE, None)
+        if before is not None:
+            os.environ[PASSWORD_VARIABLE] = before
+
+
+def params_for(
+    root_dir: Path,
+    *,
+    pairs: str = "csv",
+    missing: str = "error",
+    limit: float = 0.5,
+    check: str = "decode",
+    outfits_per_part: int = 2,
+) -> Params:
     """Parameters that read the folder."""
     dataset = DatasetParams.model_validate(
         {
@@ -90,7 +138,8 @@ def params_for(root_dir: Path, *, pairs: str = "csv", missing: str = "error", li
             "root_dir": str(root_dir),
             "pairs": pairs,
             "missing_pair_images": missing,
-            "outfits_per_part": 2,
+            "check": check,
+            "outfits_per_part": outfits_per_part,
             "max_excluded_fraction": limit,
         }
     )
@@ -98,6 +147,7 @@ def params_for(root_dir: Path, *, pairs: str = "csv", missing: str = "error", li
         dataset=dataset,
         densepose=DenseposeParams(max_excluded_fraction=limit),
         face=FaceParams(max_excluded_fraction=limit),
+        texture=TextureParams(part_size_px=16, fill_margin_px=2, max_excluded_fraction=limit),
     )
 
 

@@ -1,10 +1,9 @@
 """Kill every data stage at every passing of every point, repeat it, compare with an undisturbed run.
 
-The stage `face` twice: with vectors that are given, and with models, tiny ones, that recognise faces.
-
-`python -m tests.stages.kill_sweep FOLDER` prints one JSON object: kills by stage, and what differed. It is a
-program of its own so that it can fork: in a process without threads a fork is a clean copy, with all imports
-paid for.
+`python -m tests.stages.kill_sweep FOLDER`, or `FOLDER zip` for the dataset stage from an encrypted zip,
+prints one JSON object: kills by stage, and what differed. It is a program of its own so that it can fork: in a
+process without threads a fork is a clean copy, with all imports paid for. The stage `face` is swept twice: with
+vectors that are given, and with models, tiny ones, that recognise faces.
 """
 
 from __future__ import annotations
@@ -14,19 +13,25 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from itertools import count
 from pathlib import Path
 
 from mcld.config import FaceParams, Params
 from mcld.errors import MCLDError
+from mcld.stages.dataset_parts import PASSWORD_VARIABLE
 from mcld.workspace import Workspace
+from tests.data.zip_writer import PASSWORD
 from tests.face_pack import write_pack
+from tests.stages.deepfashion_folder import params_for, write_copy
 from tests.stages.tiny_pipeline import DATA_STAGES, PARAMS, run_data_stage
 
 PART_POINTS = ("part_started", "part_written", "record_written")
+COLUMN_POINTS = (*PART_POINTS, "manifest_written")
+DATASET_POINTS = (*PART_POINTS, "index_written", "manifest_written")
 POINTS = {
-    "dataset": (*PART_POINTS, "index_written", "manifest_written"),
+    "dataset": DATASET_POINTS,
     "shards": (*PART_POINTS, "samples_written", "manifest_written"),
 }
 # What the stages import when run; imported here once instead of in each of a hundred children.
@@ -47,15 +52,12 @@ MODELS_DIR = "bases"
 FACE = FaceParams(recogniser="insightface", models_dir=MODELS_DIR, det_size_px=64, max_excluded_fraction=1.0)
 
 
-def main(folder: Path) -> None:
-    """Sweep stage by stage; each sweep starts from the undisturbed outputs of the stages before."""
+def main(folder: Path, *, from_zip: bool) -> None:
+    """Sweep, and print the summary."""
     for module in IMPORTED_WHEN_RUN:
         import_module(module)
     workspace = Workspace(root=folder)
-    results = {stage: sweep(stage, workspace=workspace, params=SWEEP_PARAMS) for stage in DATA_STAGES}
-    write_pack(folder / MODELS_DIR / "models" / FACE.pack)
-    recognising = SWEEP_PARAMS.model_copy(update={"face": FACE})
-    results["face, recognised"] = sweep("face", workspace=workspace, params=recognising)
+    results = {"dataset": sweep_zip(workspace)} if from_zip else sweep_stages(workspace)
     summary = {
         "num_kills": {stage: num_kills for stage, (num_kills, _) in results.items()},
         "differences": [fault for _, differences in results.values() for fault in differences],
@@ -63,13 +65,41 @@ def main(folder: Path) -> None:
     sys.stdout.write(json.dumps(summary) + "\n")
 
 
-def sweep(stage: str, *, workspace: Workspace, params: Params) -> tuple[int, list[str]]:
+def sweep_stages(workspace: Workspace) -> dict[str, tuple[int, list[str]]]:
+    """Stage by stage; each sweep starts from the undisturbed outputs of the stages before."""
+    results = {
+        stage: sweep(stage, workspace=workspace, params=SWEEP_PARAMS, points=POINTS.get(stage, COLUMN_POINTS))
+        for stage in DATA_STAGES
+    }
+    write_pack(workspace.root / MODELS_DIR / "models" / FACE.pack)
+    recognising = SWEEP_PARAMS.model_copy(update={"face": FACE})
+    face = sweep("face", workspace=workspace, params=recognising, points=COLUMN_POINTS)
+    return {**results, "face, recognised": face}
+
+
+def sweep_zip(workspace: Workspace) -> tuple[int, list[str]]:
+    """The dataset stage, reading rendered people out of a zip into a workspace of its own."""
+    assert run_in_child("dataset", workspace=workspace, params=SWEEP_PARAMS) == 0
+    root_dir = workspace.root / "fashion"
+    write_copy(root_dir, people=workspace, as_zip=True)
+    os.environ[PASSWORD_VARIABLE] = PASSWORD
+    return sweep(
+        "dataset",
+        workspace=Workspace(root=workspace.root / "zipped"),
+        params=params_for(root_dir, pairs="all-views", outfits_per_part=1),
+        points=("images_written", *DATASET_POINTS),
+    )
+
+
+def sweep(
+    stage: str, *, workspace: Workspace, params: Params, points: Iterable[str]
+) -> tuple[int, list[str]]:
     """Kills of one stage, and those after which the repeated run ended in other bytes."""
     directory = workspace.stage_dir(stage)
     assert run_in_child(stage, workspace=workspace, params=params) == 0
     expected = contents(directory)
     num_kills, differences = 0, []
-    for point in POINTS.get(stage, (*PART_POINTS, "manifest_written")):
+    for point in points:
         for number in count(1):
             shutil.rmtree(directory)
             fault = f"{stage}:{point}:{number}"
@@ -107,4 +137,4 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), from_zip=sys.argv[2:] == ["zip"])

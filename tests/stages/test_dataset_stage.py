@@ -12,9 +12,11 @@ from PIL import Image
 from mcld.data.index import read_index
 from mcld.data.manifest import read_manifest
 from mcld.errors import DataError
+from mcld.stages.columns import read_image_bytes
 from mcld.storage import sha256_of_file
 from mcld.types import Exclusion
 from mcld.workspace import Workspace
+from tests.data.zip_writer import ZipEntry, write_zip
 from tests.stages.deepfashion_folder import (
     jpeg,
     names,
@@ -88,7 +90,52 @@ def test_bad_image_is_an_exclusion_with_its_reason(
     assert (report.num_excluded, report.details[lost], report.details["pairs_train"]) == (1, 1, 3)
 
 
-def test_other_kinds_of_image_are_converted_and_counted(root_dir: Path, workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "zero-byte file"),
+        (jpeg(picture("x"))[:200], "truncated or damaged image"),
+        (jpeg(picture("x"))[:-2] + b"\0\0", None),  # its pixels are whole, and so it is
+        (jpeg(picture("x"))[:600] + jpeg(picture("x"))[700:], None),  # pixels are left to later stages
+        (b"<html>not found</html>", "not an image"),
+    ],
+)
+def test_headers_alone_show_what_is_cut_or_no_image(
+    root_dir: Path, workspace: Workspace, data: bytes, reason: str | None
+) -> None:
+    (root_dir / FIRST.path).write_bytes(data)
+    run("dataset", params=params_for(root_dir, check="headers"), workspace=workspace)
+    assert [exclusion.reason for exclusion in exclusions(workspace)] == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize("check", ["decode", "headers"])
+@pytest.mark.parametrize(("width_px", "height_px"), [(10, 40), (40, 10), (15, 15)])
+def test_a_small_image_is_an_exclusion_that_names_its_size(
+    root_dir: Path, workspace: Workspace, check: str, width_px: int, height_px: int
+) -> None:
+    (root_dir / FIRST.path).write_bytes(jpeg(picture("x").resize((width_px, height_px))))
+    run("dataset", params=params_for(root_dir, check=check), workspace=workspace)
+    reason = f"image of {width_px} x {height_px} pixels, smaller than dataset.min_side_px = 16"
+    assert [exclusion.reason for exclusion in exclusions(workspace)] == [reason]
+
+
+@pytest.mark.parametrize("check", ["decode", "headers"])
+def test_portrait_landscape_and_40_megapixels_keep_their_sizes(
+    root_dir: Path, workspace: Workspace, check: str
+) -> None:
+    sizes = [(16, 64), (64, 16), (5000, 8000)]
+    for name, size in zip(names("train"), sizes, strict=False):
+        (root_dir / name.path).write_bytes(jpeg(picture(name.key).resize(size)))
+    run("dataset", params=params_for(root_dir, check=check), workspace=workspace)
+    images = {image.key: image for image in read_index(workspace.stage_dir("dataset")).images}
+    found = [(images[name.key].width_px, images[name.key].height_px) for name in names("train")[:3]]
+    assert found == sizes
+
+
+@pytest.mark.parametrize("check", ["decode", "headers"])
+def test_other_kinds_of_image_are_converted_and_counted(
+    root_dir: Path, workspace: Workspace, check: str
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     picture(FIRST.key).save(root_dir / FIRST.path, "JPEG", exif=exif)
@@ -96,11 +143,13 @@ def test_other_kinds_of_image_are_converted_and_counted(root_dir: Path, workspac
     picture("c").convert("L").save(root_dir / names("train")[2].path, "JPEG")
     deep = Image.fromarray(np.asarray(picture("d"))[..., 0].astype(np.uint16) * 257)
     deep.save(root_dir / names("train")[3].path, "PNG")
-    run("dataset", params=params_for(root_dir), workspace=workspace)
+    picture("e").convert("RGBA").save(root_dir / names("train")[4].path, "PNG")
+    run("dataset", params=params_for(root_dir, check=check), workspace=workspace)
     manifest = read_manifest(workspace.stage_dir("dataset"))
     converted = {name: count for name, count in manifest.counts.items() if name.startswith("converted")}
     assert converted == {
-        "converted_16-bit": 1, "converted_CMYK": 1, "converted_EXIF-rotated": 1, "converted_grey": 1,
+        "converted_16-bit": 1, "converted_CMYK": 1, "converted_EXIF-rotated": 1, "converted_alpha": 1,
+        "converted_grey": 1,
     }  # fmt: skip
     turned = next(i for i in read_index(workspace.stage_dir("dataset")).images if i.key == FIRST.key)
     assert (turned.height_px, turned.width_px) == (16, 24)
@@ -166,29 +215,33 @@ def test_missing_folder_and_missing_lists_say_what_to_put_where(tmp_path: Path, 
         run("dataset", params=params_for(tmp_path / "empty"), workspace=workspace)
     root_dir = write_folder(tmp_path / "fashion")
     (root_dir / "fasion-pairs-test.csv").unlink()
-    with pytest.raises(DataError, match=r"no test pair list; put fasion-pairs-test\.csv or test\.csv"):
+    with pytest.raises(DataError, match=r"no test pair list; put fasion-pairs-test\.csv there, under"):
         run("dataset", params=params_for(root_dir), workspace=workspace)
 
 
-def test_real_test_split_indexes_to_1000_outfits_and_8570_pairs(tmp_path: Path, workspace: Workspace) -> None:
-    """The published lists over one small picture, linked 4,038 times."""
+@pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
+def test_real_test_split_indexes_to_1000_outfits_and_8570_pairs(
+    tmp_path: Path, workspace: Workspace, as_zip: bool
+) -> None:
+    """The published lists over one small picture, linked, or zipped, 4,038 times."""
     from mcld.data.deepfashion import read_split_list
     from tests.golden import golden_dir
 
     root_dir = tmp_path / "fashion"
     golden = golden_dir("deepfashion")
     image = write_bytes_at(root_dir / "one.jpg", data=jpeg(picture("one")))
-    for name in read_split_list(golden / "test.lst"):
-        path = root_dir / name.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.hardlink_to(image)
+    paths = [name.path for name in read_split_list(golden / "test.lst")]
+    if as_zip:
+        entries = [ZipEntry(name=path, data=image.read_bytes(), password=None) for path in paths]
+        write_zip(root_dir / "img_highres.zip", entries=entries)
+    for path in [] if as_zip else paths:
+        (root_dir / path).parent.mkdir(parents=True, exist_ok=True)
+        (root_dir / path).hardlink_to(image)
     for file in ("test.lst", "test.csv"):
         shutil.copy(golden / file, root_dir / file)
-    params = params_for(root_dir)
-    params = params.model_copy(
-        update={"dataset": params.dataset.model_copy(update={"outfits_per_part": 250})}
-    )
+    params = params_for(root_dir, outfits_per_part=250, check="headers")
     report = run("dataset", params=params, workspace=workspace)
+    assert report.details["remarks"] == "no train.lst: there are no train images"
     assert (report.num_items, report.details["outfits_test"], report.details["pairs_test"]) == (
         4038,
         1000,
@@ -200,6 +253,38 @@ def test_changed_file_is_indexed_again_and_others_are_reused(root_dir: Path, wor
     run("dataset", params=params_for(root_dir), workspace=workspace)
     (root_dir / FIRST.path).write_bytes(jpeg(picture("another")))
     assert run("dataset", params=params_for(root_dir), workspace=workspace).num_reused == 1
+    assert run("dataset", params=params_for(root_dir), workspace=workspace).num_reused == 2
+
+
+@pytest.mark.parametrize("data", [jpeg(picture("another")), jpeg(picture(FIRST.key)) + b"\0", b""])
+def test_a_file_that_changed_since_is_not_taken_for_the_image(
+    root_dir: Path, workspace: Workspace, data: bytes
+) -> None:
+    run("dataset", params=params_for(root_dir), workspace=workspace)
+    image = next(i for i in read_index(workspace.stage_dir("dataset")).images if i.key == FIRST.key)
+    assert read_image_bytes(image, root_dir=root_dir) == jpeg(picture(FIRST.key))
+    (root_dir / FIRST.path).write_bytes(data)
+    with pytest.raises(DataError, match=r"01_1_front\.jpg: changed since the index was made"):
+        read_image_bytes(image, root_dir=root_dir)
+
+
+def test_lists_of_their_own_win_over_the_official_one_which_is_said(
+    root_dir: Path, workspace: Workspace
+) -> None:
+    (root_dir / "list_eval_partition.txt").write_text("not even read")
+    report = run("dataset", params=params_for(root_dir), workspace=workspace)
+    assert (report.num_items, report.details["lists"]) == (9, "train.lst, test.lst")
+    assert report.details["remarks"] == "list_eval_partition.txt is not read, for there is train.lst"
+
+
+def test_one_split_alone_is_indexed_and_the_other_said_to_be_missing(
+    root_dir: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root_dir / "test.lst").unlink()
+    report = run("dataset", params=params_for(root_dir), workspace=workspace)
+    assert (report.num_items, report.details["lists"]) == (6, "train.lst")
+    assert report.details["remarks"] == "no test.lst: there are no test images"
+    assert "no test.lst" in caplog.text
 
 
 def files_of(directory: Path) -> dict[str, bytes]:

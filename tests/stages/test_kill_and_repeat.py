@@ -6,15 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-
-from mcld.workspace import Workspace
+from typing import cast
 
 REPOSITORY_DIR = Path(__file__).resolve().parents[2]
 
 
-def test_kill_at_every_point_of_every_data_stage_then_repeat_gives_the_same_bytes(tmp_path: Path) -> None:
+def swept(*arguments: str) -> dict[str, int]:
+    """Kills by stage, after which every repeated run ended in the same bytes."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.stages.kill_sweep", str(Workspace(root=tmp_path).root)],
+        [sys.executable, "-m", "tests.stages.kill_sweep", *arguments],
         cwd=REPOSITORY_DIR,
         capture_output=True,
         text=True,
@@ -23,8 +23,12 @@ def test_kill_at_every_point_of_every_data_stage_then_repeat_gives_the_same_byte
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["differences"] == []
+    return cast("dict[str, int]", result["num_kills"])
+
+
+def test_kill_at_every_point_of_every_data_stage_then_repeat_gives_the_same_bytes(tmp_path: Path) -> None:
     column = 2 * 3 + 1  # two parts of three points, and the manifest
-    assert result["num_kills"] == {
+    assert swept(str(tmp_path)) == {
         "dataset": column + 1,
         "densepose": column,
         "face": column,
@@ -33,3 +37,8 @@ def test_kill_at_every_point_of_every_data_stage_then_repeat_gives_the_same_byte
         "latents": column,
         "shards": column + 1,
     }
+
+
+def test_kill_at_every_point_of_reading_a_zip_then_repeat_gives_the_same_bytes(tmp_path: Path) -> None:
+    part = 4  # begun, images written, list written, record written
+    assert swept(str(tmp_path), "zip") == {"dataset": 2 * part + 2}
