@@ -77,7 +77,8 @@ def check_password(path: Path, *, members: Iterable[ZipMember], password: bytes)
     """Raises DataError unless the password opens one of the smallest encrypted members."""
     encrypted = [member for member in members if member.is_encrypted and member.num_bytes]
     tried = sorted(encrypted, key=lambda member: member.num_stored_bytes)[:_NUM_TRIED]
-    if tried and all(isinstance(read, str) for read in read_images(path, members=tried, password=password)):
+    found = (read for member in tried for read in read_images(path, members=[member], password=password))
+    if tried and not any(isinstance(read, bytes) for read in found):
         raise DataError(
             f"{path}: the password does not open it; correct the password (or, if it is right, the zip is "
             "damaged: download it again), then repeat the command"

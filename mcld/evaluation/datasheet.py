@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from mcld.data.index import DatasetIndex
 from mcld.evaluation.report import Table
@@ -11,23 +12,67 @@ from mcld.types import Exclusion, Manifest
 
 SPLITS = ("train", "test")
 MAX_EXAMPLES = 3
+MAX_SIZES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataCounts:
+    """What a data set holds. `categories`, `views` and `view_pairs` count by (name, split)."""
+
+    categories: Counter[tuple[str, str]]
+    views: Counter[tuple[str, str]]
+    view_pairs: Counter[tuple[str, str]]
+    sizes: Counter[str]  # images by `width × height`
+    reasons: Counter[str]  # exclusions
+    num_outfits: int
+    num_images: int
+    num_pairs: int
+    num_bytes: int  # of the images as they came
+
+
+def count_data(index: DatasetIndex) -> DataCounts:
+    """Count images, pairs and exclusions."""
+    view_of = {image.key: image.view for image in index.images}
+    return DataCounts(
+        categories=Counter((f"{i.gender} {i.category}", i.split) for i in index.images),
+        views=Counter((i.view, i.split) for i in index.images),
+        view_pairs=Counter(
+            (f"{view_of.get(pair.source, '?')} → {view_of.get(pair.target, '?')}", pair.split)
+            for pair in index.pairs
+        ),
+        sizes=Counter(f"{i.width_px} × {i.height_px}" for i in index.images),
+        reasons=Counter(exclusion.reason for exclusion in index.exclusions),
+        num_outfits=len(index.outfits()),
+        num_images=len(index.images),
+        num_pairs=len(index.pairs),
+        num_bytes=sum(image.num_bytes for image in index.images),
+    )
 
 
 def data_sheet(index: DatasetIndex) -> tuple[Table, ...]:
     """Return the tables of a data set: images by category, images by view, pairs by view pair."""
-    view_of = {image.key: image.view for image in index.images}
-    pairs = Counter(
-        (f"{view_of.get(pair.source, '?')} → {view_of.get(pair.target, '?')}", pair.split)
-        for pair in index.pairs
-    )
+    counts = count_data(index)
     return (
-        _count_table(
-            "Images by category",
-            counts=Counter((f"{i.gender} {i.category}", i.split) for i in index.images),
-            of="category",
-        ),
-        _count_table("Images by view", counts=Counter((i.view, i.split) for i in index.images), of="view"),
-        _count_table("Pairs by view pair", counts=pairs, of="source → target"),
+        _count_table("Images by category", counts=counts.categories, of="category"),
+        _count_table("Images by view", counts=counts.views, of="view"),
+        _count_table("Pairs by view pair", counts=counts.view_pairs, of="source → target"),
+    )
+
+
+def size_table(counts: DataCounts) -> Table:
+    """Return how many images have which size, the commonest first."""
+    rows = [(size, str(count)) for size, count in counts.sizes.most_common(MAX_SIZES)]
+    if len(counts.sizes) > MAX_SIZES:
+        others = counts.sizes.total() - sum(count for _, count in counts.sizes.most_common(MAX_SIZES))
+        rows.append((f"{len(counts.sizes) - MAX_SIZES} other sizes", str(others)))
+    return Table(title="Image sizes", header=("width × height in pixels", "images"), rows=tuple(rows))
+
+
+def origin_rows(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    """Return where the images came from, and how they were looked at, as the dataset stage recorded it."""
+    names = ("source", "images", "lists", "pair_lists", "remarks", "check", "min_side_px")
+    return tuple(
+        (name.replace("_", " "), str(manifest.settings[name])) for name in names if name in manifest.settings
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,15 @@ def test_folders_above_the_images_do_not_matter(path: Path) -> None:
 def test_a_member_with_a_data_descriptor_is_read(path: Path) -> None:
     write_zip(path, entries=[replace(ENTRY, flags=0x8)])
     assert read_all(path) == {NAME: ENTRY.data}
+
+
+def test_a_zip_of_python_with_64_bit_sizes_is_read(path: Path) -> None:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(NAME, "w", force_zip64=True) as file,
+    ):
+        file.write(ENTRY.data)
+    assert read_all(path, password=None) == {NAME: ENTRY.data}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from mcld.data.zipcrypto import decrypt
 from tests.data.zip_writer import PASSWORD, ZipEntry, write_zip
 
 # The third batch outlasts its lanes: the longest members end one by one.
-LENGTHS = ([0, 1, 11, 4095, 4096, 4097], [50] * 40, [*range(0, 6000, 150), 30_000], [])
+LENGTHS: tuple[list[int], ...] = ([0, 1, 11, 4095, 4096, 4097], [50] * 40, [*range(0, 6000, 150), 30_000], [])
 
 
 def payloads(lengths: Sequence[int]) -> list[bytes]:

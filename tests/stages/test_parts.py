@@ -38,6 +38,25 @@ class Letters(PartWork[str]):
         return PartOutput(num_items=num_items, exclusions=excluded, counts={"letters": num_items})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiedFile(PartWork[Path]):
+    """A part that holds a file's text. With `successor` the file is another one right after it was read."""
+
+    successor: str | None = None
+
+    learns_inputs = True
+
+    def inputs(self, payload: Path) -> object:
+        return payload.read_text()
+
+    def build(self, payload: Path, *, path: Path) -> PartOutput:
+        text = payload.read_text()
+        if self.successor is not None:
+            payload.write_text(self.successor)
+        num_items = write_part(path, items=[("k/0", {"txt": text.encode()})])
+        return PartOutput(num_items=num_items, inputs=text)
+
+
 def run(
     out_dir: Path,
     *,
@@ -158,3 +177,24 @@ def test_full_disk_is_a_clear_error_and_leaves_no_part_that_looks_whole(
     whole = contents(tmp_path)
     run(tmp_path.parent / f"{tmp_path.name}-unfaulted")
     assert contents(tmp_path.parent / f"{tmp_path.name}-unfaulted") == whole
+
+
+def test_a_work_that_learns_its_inputs_is_judged_by_what_it_read(tmp_path: Path) -> None:
+    source, out_dir = tmp_path / "source.txt", tmp_path / "out"
+    source.write_text("old")
+
+    def copy(work: CopiedFile) -> int:
+        _, num_reused = run_parts(
+            "copies",
+            out_dir=out_dir,
+            settings={},
+            format_version=1,
+            plans=[PartPlan(index=0, name=part_name(0), payload=source)],
+            work=work,
+            mapper=SerialMapper(),
+        )
+        return num_reused
+
+    assert copy(CopiedFile(successor="new")) == 0
+    assert copy(CopiedFile()) == 0  # the part holds "old", the file "new"
+    assert copy(CopiedFile()) == 1
