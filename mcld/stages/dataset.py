@@ -122,31 +122,29 @@ def _mannequins(section: DatasetParams, *, out_dir: Path) -> Origin:
 def _deepfashion(section: DatasetParams, *, root_dir: Path, out_dir: Path) -> Origin:
     place = find_images(root_dir)
     lists = list_deepfashion(root_dir, pairs=section.pairs)
-    chunks = [
-        tuple(name for group in chunk for name in group)
-        for chunk in _chunks(lists.outfits(), size=section.outfits_per_part)
-    ]
     rules = _rules(section)
-    settings: dict[str, object] = {
-        "source": section.source,
-        "is_zip": place.is_zip,
-        **asdict(rules),
-    }
+    parts = _listed_parts(lists, outfits_per_part=section.outfits_per_part)
     work: DatasetWork = FolderImages(files_dir=place.path.parent, rules=rules)
-    members: dict[str, ZipMember] = {}
     if place.is_zip:
         members = _listed_members(place.path, names=lists.names)
+        parts = [
+            replace(part, members=tuple(members.get(name.path) for _, name in part.names)) for part in parts
+        ]
         work = ZippedImages(files_dir=out_dir, rules=rules, zip_path=place.path)
-    parts = [
-        DatasetPart(
-            index=index,
-            names=names,
-            members=tuple(members.get(name.path) for _, name in names) if place.is_zip else (),
-        )
-        for index, names in enumerate(chunks)
+    return Origin(
+        plans=_plans(parts),
+        work=work,
+        settings={"source": section.source, "is_zip": place.is_zip, **asdict(rules)},
+        sources=_sources(lists, place=place, root_dir=root_dir),
+        lists=lists,
+    )
+
+
+def _listed_parts(lists: RawLists, *, outfits_per_part: int) -> list[DatasetPart]:
+    return [
+        DatasetPart(index=index, names=tuple(name for outfit in chunk for name in outfit))
+        for index, chunk in enumerate(_chunks(lists.outfits(), size=outfits_per_part))
     ]
-    sources = _sources(lists, place=place, root_dir=root_dir)
-    return Origin(plans=_plans(parts), work=work, settings=settings, sources=sources, lists=lists)
 
 
 def _listed_members(zip_path: Path, *, names: Sequence[SplitName]) -> dict[str, ZipMember]:

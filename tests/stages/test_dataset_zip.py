@@ -17,8 +17,10 @@ from mcld.data.index import DatasetIndex, read_index
 from mcld.data.manifest import read_manifest
 from mcld.data.zip_images import list_images
 from mcld.errors import ConfigError, DataError
+from mcld.stages import run_stage
 from mcld.stages.columns import images_dir, read_image_bytes
 from mcld.stages.dataset_parts import PASSWORD_VARIABLE
+from mcld.stages.mapper import LocalMapper
 from mcld.types import Exclusion
 from mcld.workspace import Workspace
 from tests.data.zip_writer import PASSWORD, ZipEntry, write_zip, zip_folder
@@ -170,6 +172,15 @@ def test_a_damaged_member_is_an_exclusion(root_dir: Path, workspace: Workspace) 
     assert (report.num_items, report.num_excluded) == (8, 1)
     (exclusion,) = index_of(workspace).exclusions
     assert exclusion.reason == "damaged in the zip (its checksum does not fit)"
+
+
+@pytest.mark.usefixtures("password")
+def test_two_processes_write_what_one_does(root_dir: Path, workspace: Workspace, tmp_path: Path) -> None:
+    params = params_for(root_dir)
+    run("dataset", params=params, workspace=workspace)
+    other = Workspace(root=tmp_path / "other")
+    run_stage("dataset", params, workspace=other, mapper=LocalMapper(num_workers=2, device_ids=()))
+    assert files_of(other.stage_dir("dataset")) == files_of(workspace.stage_dir("dataset"))
 
 
 def test_a_missing_password_is_asked_for_by_its_variable_before_any_part_is_begun(
