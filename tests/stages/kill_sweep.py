@@ -1,9 +1,9 @@
 """Kill every data stage at every passing of every point, repeat it, compare with an undisturbed run.
 
 `python -m tests.stages.kill_sweep FOLDER`, or `FOLDER zip` for the dataset stage from an encrypted zip,
-prints one JSON object: kills by stage, and what differed. It is a program of its own so that it can fork: in a
-process without threads a fork is a clean copy, with all imports paid for. The stage `face` is swept twice: with
-vectors that are given, and with models, tiny ones, that recognise faces.
+prints one JSON object: kills by stage, and what differed. It is a program of its own so that it can fork: in
+a process without threads a fork is a clean copy, with all imports paid for. The stage `face` is swept twice:
+with vectors that are given, and with models, tiny ones, that recognise faces.
 """
 
 from __future__ import annotations
