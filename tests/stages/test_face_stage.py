@@ -77,7 +77,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = blank[: SIZE_PX - 16 * seed].copy()
         paint_face(picture, column=6 + seed, row=5, stride=16, seed=seed)
         save(fashion / name.path, bgr=picture)
-    run("dataset", params=params_for(fashion), workspace=Workspace(root=root / "run"))
+    everything = params_for(fashion)
+    thin_too = everything.dataset.model_copy(update={"min_side_px": 1})
+    indexed = everything.model_copy(update={"dataset": thin_too})
+    run("dataset", params=indexed, workspace=Workspace(root=root / "run"))
     return root
 
 
