@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,11 @@ import typer
 if TYPE_CHECKING:
     from mcld.evaluation.datasheet import DataCounts
     from mcld.evaluation.report import Table
-    from mcld.types import Manifest
+    from mcld.types import Exclusion
     from mcld.workspace import Workspace
 
 PICTURE_NAME = "dataset.png"
+CONDITION_STAGES = ("densepose", "face", "texture", "latents")
 
 dataset_app = typer.Typer(help="Look at the data set.", no_args_is_help=True)
 
@@ -36,7 +38,7 @@ def describe_dataset(
 
 
 def describe(out: Path, *, workspace: Workspace) -> list[str]:
-    """The sheet's blocks of text, after drawing it to `out`.
+    """The sheet's blocks of text, after drawing it to `out`. What later stages left out counts as well.
 
     Raises DataError when the dataset stage has not finished.
     """
@@ -46,20 +48,30 @@ def describe(out: Path, *, workspace: Workspace) -> list[str]:
     from mcld.evaluation.datasheet_picture import draw_data_sheet
 
     directory = workspace.stage_dir("dataset")
-    index, manifest = read_index(directory), read_manifest(directory)
+    index, origin = read_index(directory), origin_rows(read_manifest(directory))
+    index = replace(index, exclusions=(*index.exclusions, *later_exclusions(workspace)))
     counts = count_data(index)
-    title, origin = summary(counts, manifest=manifest), origin_rows(manifest)
+    title = summary(counts)
     draw_data_sheet(out, counts=counts, title=title, subtitle=" · ".join(f"{k} {v}" for k, v in origin))
     tables = [*data_sheet(index), size_table(counts), exclusion_table(index.exclusions)]
     head = "\n".join([title, *(f"  {name:<12}{value}" for name, value in origin)])
     return [head, *(as_text(table) for table in tables)]
 
 
-def summary(counts: DataCounts, *, manifest: Manifest) -> str:
+def later_exclusions(workspace: Workspace) -> tuple[Exclusion, ...]:
+    """What the condition stages left out, those that have finished."""
+    from mcld.data.manifest import MANIFEST_NAME, read_manifest
+
+    directories = [workspace.stage_dir(stage) for stage in CONDITION_STAGES]
+    finished = [read_manifest(path) for path in directories if (path / MANIFEST_NAME).is_file()]
+    return tuple(exclusion for manifest in finished for exclusion in manifest.exclusions)
+
+
+def summary(counts: DataCounts) -> str:
     """The whole in one line."""
     return (
         f"{counts.num_outfits:,} outfits, {counts.num_images:,} images ({_size(counts.num_bytes)}), "
-        f"{counts.num_pairs:,} pairs, {len(manifest.exclusions):,} left out"
+        f"{counts.num_pairs:,} pairs, {counts.reasons.total():,} left out"
     )
 
 

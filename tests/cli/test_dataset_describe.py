@@ -41,6 +41,18 @@ def test_everything_is_counted_and_sources_are_named(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_later_stages_left_out_is_counted_too(tmp_path: Path) -> None:
+    root_dir = write_folder(tmp_path / "fashion")
+    (root_dir / "train_densepose" / f"{names('train')[0].flat}.png").unlink()
+    workspace = Workspace(root=tmp_path / "run")
+    for stage in ("dataset", "densepose"):
+        run(stage, params=params_for(root_dir), workspace=workspace)
+    text = "\n".join(describe(tmp_path / "sheet.png", workspace=workspace))
+    assert "6 pairs, 1 left out" in text
+    line = "densepose no IUV image given 1 WOMEN-Dresses-id_00000001-01/1_front"
+    assert line in " ".join(text.split())
+
+
 def test_a_data_set_that_is_not_indexed_yet_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the stage 'dataset' has not finished here: run it first"):
         describe(tmp_path / "sheet.png", workspace=Workspace(root=tmp_path))
