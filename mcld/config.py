@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from mcld.errors import ConfigError
 from mcld.recipes import DEFAULT, Recipe, with_recipe
-from mcld.types import IuvResize
+from mcld.types import Fit, IuvResize
 
 PARAMS_PATH = Path("params.yaml")
 VAE_FACTOR = 8  # one latent cell is 8 x 8 pixels, as in Stable Diffusion
@@ -200,13 +200,20 @@ class TextureParams(Section):
 
 
 class LatentsParams(Section):
-    """Model resolution, and how images are brought to it. Sizes are multiples of 8."""
+    """Model resolution, how images are brought to it, and whether what the encoders make of them is kept.
 
+    Sizes are multiples of 8.
+    """
+
+    cache: bool = True  # false: no latents are kept; train and generate make them from pixels, every time
+    fit: Fit = "squash"  # of images; UV textures are always squashed
     height_px: LatentAligned = 128
     width_px: LatentAligned = 96
     texture_height_px: LatentAligned = 144
     texture_width_px: LatentAligned = 96
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of VAE and CLIP; half is for GPUs
     batch_size: Positive = 16
+    max_excluded_fraction: Probability = 0.25
 
 
 class ShardsParams(Section):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # How an IUV map is brought to another size: as labels, or as intensities as the authors do.
 IuvResize = Literal["nearest", "bicubic"]
+# How an image comes to the model's size: stretched, or in its own aspect on a canvas.
+Fit = Literal["squash", "pad"]
 
 # Shapes: B batch, C latent channels, H W pixels at model resolution, h w = H/8 W/8 latent cells,
 # D CLIP projection width.
@@ -123,6 +125,18 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Latents:
+    """What the frozen encoders make of N views and of their UV textures.
+
+    Moments are mean and log-variance stacked on channels, unscaled.
+    """
+
+    image_moments: np.ndarray  # (N, 2C, h, w) float16
+    texture_moments: np.ndarray  # (N, 2C, h', w') float16
+    embeddings: np.ndarray  # (N, 2, D) float32: image, texture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One decoded pair, ready for batching. Moments are mean and log-variance stacked on channels."""
 
@@ -134,6 +148,7 @@ class Sample:
     texture_embedding: np.ndarray  # (D,) float32, CLIP of the source's UV texture
     face_embedding: np.ndarray  # (face.dim,) float32, zeros where face_found is False
     face_found: bool
+    target_hw: tuple[int, int]  # height and width of the target's own image: what its picture is cut back to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

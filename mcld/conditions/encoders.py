@@ -11,11 +11,11 @@ from transformers import CLIPVisionModelWithProjection
 from mcld.errors import WeightsError
 
 
-def load_vae(directory: Path) -> AutoencoderKL:
-    """The VAE in float32, frozen. Raises WeightsError naming the folder."""
+def load_vae(directory: Path, *, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
+    """The VAE, frozen. Raises WeightsError naming the folder."""
     _check_folder(directory, class_name="AutoencoderKL")
     try:
-        vae = AutoencoderKL.from_pretrained(directory, torch_dtype=torch.float32, local_files_only=True)
+        vae = AutoencoderKL.from_pretrained(directory, torch_dtype=dtype, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable(directory, error=error) from error
     assert isinstance(vae, AutoencoderKL)
@@ -23,13 +23,13 @@ def load_vae(directory: Path) -> AutoencoderKL:
     return vae.eval()
 
 
-def load_image_encoder(directory: Path) -> CLIPVisionModelWithProjection:
-    """The CLIP image encoder in float32, frozen. Raises WeightsError naming the folder."""
+def load_image_encoder(
+    directory: Path, *, dtype: torch.dtype = torch.float32
+) -> CLIPVisionModelWithProjection:
+    """The CLIP image encoder, frozen. Raises WeightsError naming the folder."""
     _check_folder(directory, class_name="CLIPVisionModelWithProjection")
     try:
-        encoder = CLIPVisionModelWithProjection.from_pretrained(
-            directory, dtype=torch.float32, local_files_only=True
-        )
+        encoder = CLIPVisionModelWithProjection.from_pretrained(directory, dtype=dtype, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable(directory, error=error) from error
     assert isinstance(encoder, CLIPVisionModelWithProjection)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcld.data.manifest import part_of, read_manifest
+from mcld.data.manifest import part_of, read_manifest, read_named_file
 from mcld.data.tar import read_members, write_tar
 from mcld.errors import DataError
 from mcld.storage import sha256_of_bytes
@@ -36,6 +36,10 @@ class Column:
     def excluded(self) -> dict[str, str]:
         """Reason by key of the images that this column leaves out."""
         return {exclusion.key: exclusion.reason for exclusion in self.manifest.exclusions}
+
+    def read_file(self, name: str) -> bytes:
+        """An output beside the parts. Raises DataError when it is not named in the manifest, or damaged."""
+        return read_named_file(name, manifest=self.manifest, directory=self.directory)
 
     def read_part(self, part_index: int) -> dict[str, dict[str, bytes]]:
         """All items of a part: key to member name (like `iuv.png`) to bytes. Raises DataError if damaged."""

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from mcld.data.order import Block, epoch_passes
-from mcld.data.outfits import DecodedOutfit, decode_outfit, sample_of
+from mcld.data.outfits import DecodedOutfit, OutfitDecoder, OutfitEncoder, sample_of
 from mcld.data.shards import OutfitSample, ShardSet
 from mcld.data.stream import stream_samples
 from mcld.errors import DataError
+from mcld.framing import Framing
+from mcld.progress import track
 from mcld.types import Batch, IuvResize, Pair, Sample
 
 DEFAULT_RESIDENT_BYTES = 1 << 30
@@ -25,12 +27,9 @@ _CACHED_OUTFITS = 256
 class Samples:
     """Random access to one split, for generation and pictures: any source with any target."""
 
-    def __init__(
-        self, shards: ShardSet, *, split: str, height_px: int, width_px: int, iuv_resize: IuvResize
-    ) -> None:
-        self._shards, self._split, self._iuv_resize = shards, split, iuv_resize
+    def __init__(self, shards: ShardSet, *, split: str, decoder: OutfitDecoder) -> None:
+        self._shards, self._split, self._decoder = shards, split, decoder
         self._samples = {sample.outfit: sample for sample in shards.of_split(split)}
-        self._height_px, self._width_px = height_px, width_px
         self._read = lru_cache(_CACHED_OUTFITS)(self._decode)
 
     @classmethod
@@ -39,13 +38,22 @@ class Samples:
         shards_dir: Path,
         *,
         split: str,
-        height_px: int,
-        width_px: int,
         iuv_resize: IuvResize = "nearest",
+        encoder: OutfitEncoder | None = None,
     ) -> Samples:
-        """Raises DataError when the shards are not whole or hold nothing of the split."""
+        """Everything comes at the size of the shards' latents; `encoder` makes those of shards without.
+
+        Raises DataError when the shards are not whole, hold nothing of the split, or lack latents that
+        nothing makes.
+        """
         shards = ShardSet.open(shards_dir)
-        return cls(shards, split=split, height_px=height_px, width_px=width_px, iuv_resize=iuv_resize)
+        decoder = OutfitDecoder.of(shards, iuv_resize=iuv_resize, encoder=encoder)
+        return cls(shards, split=split, decoder=decoder)
+
+    @property
+    def framing(self) -> Framing:
+        """The size that everything comes at, and how images lie in it."""
+        return self._decoder.framing
 
     @property
     def outfits(self) -> tuple[OutfitSample, ...]:
@@ -81,14 +89,7 @@ class Samples:
         return self._samples[outfit]
 
     def _decode(self, outfit: str) -> DecodedOutfit:
-        members = self.members(outfit)
-        return decode_outfit(
-            members,
-            sample=self._sample(outfit),
-            height_px=self._height_px,
-            width_px=self._width_px,
-            iuv_resize=self._iuv_resize,
-        )
+        return self._decoder.decode(self.members(outfit), sample=self._sample(outfit))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +105,7 @@ class Loader:
     seed: int
     pairs_per_visit: int
     shuffle_outfits: int
-    height_px: int
-    width_px: int
-    iuv_resize: IuvResize
+    decoder: OutfitDecoder
     resident_bytes: int
 
     @classmethod
@@ -119,15 +118,14 @@ class Loader:
         seed: int,
         pairs_per_visit: int,
         shuffle_outfits: int,
-        height_px: int,
-        width_px: int,
         iuv_resize: IuvResize = "nearest",
+        encoder: OutfitEncoder | None = None,
         resident_bytes: int = DEFAULT_RESIDENT_BYTES,
     ) -> Loader:
-        """IUV maps come at `height_px` x `width_px`; outfits stay decoded in memory if all fit in
-        `resident_bytes`.
+        """Everything comes at the size of the shards' latents; `encoder` makes those of shards without.
 
-        Raises DataError when the shards are not whole or hold nothing of the split.
+        Outfits stay decoded, and encoded, in memory if all fit in `resident_bytes`. Raises DataError when the
+        shards are not whole, hold nothing of the split, or lack latents that nothing makes.
         """
         shards = ShardSet.open(shards_dir)
         return cls(
@@ -137,9 +135,7 @@ class Loader:
             seed=seed,
             pairs_per_visit=pairs_per_visit,
             shuffle_outfits=shuffle_outfits,
-            height_px=height_px,
-            width_px=width_px,
-            iuv_resize=iuv_resize,
+            decoder=OutfitDecoder.of(shards, iuv_resize=iuv_resize, encoder=encoder),
             resident_bytes=resident_bytes,
         )
 
@@ -165,10 +161,16 @@ class Loader:
         """
         counts = np.cumsum([len(sample.views) for sample in self.samples])
         num_samples = int(np.searchsorted(counts, max_views)) + 1
-        outfits = self._outfits(self.samples[:num_samples])
-        embeddings = np.concatenate([outfit.embeddings[:, 0] for outfit in outfits])[:max_views]
+        chosen = self.samples[:num_samples]
+        outfits = track(self._outfits(chosen), description="measuring embeddings", total=len(chosen))
+        embeddings = np.concatenate([outfit.latents.embeddings[:, 0] for outfit in outfits])[:max_views]
         spread: np.ndarray = embeddings.astype(np.float64).std(axis=0).astype(np.float32)
         return spread
+
+    def blank_embedding(self) -> np.ndarray:
+        """(D,) float32, what CLIP says of the blank image: from the shards, or from the encoder."""
+        encoder = self.decoder.encoder
+        return self.shards.read_blank() if encoder is None else encoder.embed_blank()
 
     def epoch(self, epoch_index: int, *, start_batch: int = 0) -> Iterator[Batch]:
         """Batches of an epoch from `start_batch` on; the same as those of the whole epoch from there.
@@ -218,17 +220,12 @@ class Loader:
         num_views = sum(len(sample.views) for sample in self.samples)
         if first.num_bytes / len(first.sample.views) * num_views > self.resident_bytes:
             return None
-        return {outfit.sample.outfit: outfit for outfit in self._read(self.samples)}
+        outfits = track(self._read(self.samples), description="reading outfits", total=len(self.samples))
+        return {outfit.sample.outfit: outfit for outfit in outfits}
 
     def _read(self, samples: Sequence[OutfitSample]) -> Iterator[DecodedOutfit]:
         for sample, members in stream_samples(self.shards, samples=samples):
-            yield decode_outfit(
-                members,
-                sample=sample,
-                height_px=self.height_px,
-                width_px=self.width_px,
-                iuv_resize=self.iuv_resize,
-            )
+            yield self.decoder.decode(members, sample=sample)
 
 
 def pairs_of(samples: Iterable[OutfitSample]) -> tuple[Pair, ...]:

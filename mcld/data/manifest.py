@@ -77,6 +77,16 @@ def part_of(manifest: Manifest, *, index: int, directory: Path) -> PartRecord:
     )
 
 
+def read_named_file(name: str, *, manifest: Manifest, directory: Path) -> bytes:
+    """An output beside the parts. Raises DataError when the manifest does not name it, or it is damaged."""
+    if name not in manifest.files:
+        raise DataError(
+            f"{directory / MANIFEST_NAME}: does not name {name}; run the stage '{manifest.stage}' again"
+        )
+    check_file(directory / name, sha256=manifest.files[name])
+    return (directory / name).read_bytes()
+
+
 def check_file(path: Path, *, sha256: str) -> None:
     """Raises DataError when a file is missing or is not the one that its manifest speaks of."""
     if not path.is_file():

@@ -4,34 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
 from mcld.data.codec import decode_iuv, decode_npy
-from mcld.data.shards import OutfitSample
+from mcld.data.shards import OutfitSample, ShardSet
 from mcld.errors import DataError
-from mcld.types import IuvResize, Pair, Sample
+from mcld.framing import Framing
+from mcld.types import IuvResize, Latents, Pair, Sample
+
+
+class OutfitEncoder(Protocol):
+    """Makes from pixels what shards without latents lack."""
+
+    def encode(self, images: Mapping[str, bytes], *, textures: Mapping[str, bytes]) -> Latents:
+        """The latents of an outfit's views, in their order, from encoded pictures by view.
+
+        Raises DataError naming view and reason when a picture cannot be used.
+        """
+
+    def embed_blank(self) -> np.ndarray:
+        """(D,) float32, what CLIP says of the blank image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedOutfit:
     """Arrays over N views.
 
-    H W model resolution, h w its latent cells, h' w' the texture's, D CLIP width, F face width.
+    H W model resolution, F face width; `image_hw` are height and width of each view's own image.
     """
 
     sample: OutfitSample
+    image_hw: tuple[tuple[int, int], ...]
     iuv: np.ndarray  # (N, H, W, 3) uint8, channels I U V
-    image_moments: np.ndarray  # (N, 2C, h, w) float16
-    texture_moments: np.ndarray  # (N, 2C, h', w') float16
-    embeddings: np.ndarray  # (N, 2, D) float32: image, texture
+    latents: Latents
     faces: np.ndarray  # (N, F) float32
 
     @property
     def num_bytes(self) -> int:
         """Memory of all arrays."""
-        arrays = (self.iuv, self.image_moments, self.texture_moments, self.embeddings, self.faces)
+        latents = self.latents
+        arrays = (self.iuv, latents.image_moments, latents.texture_moments, latents.embeddings, self.faces)
         return sum(array.nbytes for array in arrays)
 
     def view_index(self, key: str) -> int:
@@ -43,32 +57,61 @@ class DecodedOutfit:
         return self.sample.views.index(view)
 
 
-def decode_outfit(
-    members: Mapping[str, bytes],
-    *,
-    sample: OutfitSample,
-    height_px: int,
-    width_px: int,
-    iuv_resize: IuvResize = "nearest",
-) -> DecodedOutfit:
-    """Decode a sample's conditions; pictures stay encoded, training does not look at them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutfitDecoder:
+    """How a sample's bytes become arrays at model size."""
 
-    Raises DataError naming shard, sample and member.
-    """
-    views = sample.views
-    resize = resize_labels if iuv_resize == "nearest" else resize_intensities
-    iuvs = [
-        resize(_decode_iuv(members, view=view, sample=sample), height_px=height_px, width_px=width_px)
-        for view in views
-    ]
-    return DecodedOutfit(
-        sample=sample,
-        iuv=np.stack(iuvs),
-        image_moments=_stack(members, member="image_moments.npy", sample=sample),
-        texture_moments=_stack(members, member="texture_moments.npy", sample=sample),
-        embeddings=_stack(members, member="embeddings.npy", sample=sample),
-        faces=_stack(members, member="face.npy", sample=sample),
-    )
+    framing: Framing
+    iuv_resize: IuvResize
+    encoder: OutfitEncoder | None  # None: the shards hold the latents
+
+    @classmethod
+    def of(cls, shards: ShardSet, *, iuv_resize: IuvResize, encoder: OutfitEncoder | None) -> OutfitDecoder:
+        """The size is that of the shards' latents; `encoder` makes those of shards that hold none.
+
+        Raises DataError when they hold none and there is no encoder.
+        """
+        params = shards.latents
+        if not params.cache and encoder is None:
+            raise DataError(
+                f"{shards.directory}: holds no latents (latents.cache: false) and no encoder is given; "
+                "pass one (mcld.stages.pixels), or set latents.cache: true and run 'latents' and 'shards'"
+            )
+        return cls(
+            framing=Framing(height_px=params.height_px, width_px=params.width_px, fit=params.fit),
+            iuv_resize=iuv_resize,
+            encoder=None if params.cache else encoder,
+        )
+
+    def decode(self, members: Mapping[str, bytes], *, sample: OutfitSample) -> DecodedOutfit:
+        """Decode a sample's conditions; pictures stay encoded unless latents are made from them.
+
+        Raises DataError naming shard, sample and member.
+        """
+        iuvs = [_decode_iuv(members, view=view, sample=sample) for view in sample.views]
+        return DecodedOutfit(
+            sample=sample,
+            image_hw=tuple((iuv.shape[0], iuv.shape[1]) for iuv in iuvs),  # a map is as large as its image
+            iuv=np.stack([self.framing.iuv(iuv, resize=self.iuv_resize) for iuv in iuvs]),
+            latents=self._latents(members, sample=sample),
+            faces=_stack(members, member="face.npy", sample=sample),
+        )
+
+    def _latents(self, members: Mapping[str, bytes], *, sample: OutfitSample) -> Latents:
+        if self.encoder is None:
+            return Latents(
+                image_moments=_stack(members, member="image_moments.npy", sample=sample),
+                texture_moments=_stack(members, member="texture_moments.npy", sample=sample),
+                embeddings=_stack(members, member="embeddings.npy", sample=sample),
+            )
+        images, textures = (
+            {view: members[f"{view}.{member}"] for view in sample.views}
+            for member in ("image.jpg", "texture.png")
+        )
+        try:
+            return self.encoder.encode(images, textures=textures)
+        except DataError as error:
+            raise DataError(f"{sample.shard}: sample {sample.outfit}: {error}") from error
 
 
 def sample_of(pair: Pair, *, source: DecodedOutfit, target: DecodedOutfit) -> Sample:
@@ -77,33 +120,18 @@ def sample_of(pair: Pair, *, source: DecodedOutfit, target: DecodedOutfit) -> Sa
     Source and target may be of two outfits: that is how a wrong source is shown.
     """
     source_view, target_view = source.view_index(pair.source), target.view_index(pair.target)
-    image_embedding, texture_embedding = source.embeddings[source_view]
+    image_embedding, texture_embedding = source.latents.embeddings[source_view]
     return Sample(
         pair=pair,
-        target_moments=target.image_moments[target_view].astype(np.float32),
+        target_moments=target.latents.image_moments[target_view].astype(np.float32),
         target_iuv=target.iuv[target_view],
-        texture_moments=source.texture_moments[source_view].astype(np.float32),
+        texture_moments=source.latents.texture_moments[source_view].astype(np.float32),
         image_embedding=image_embedding,
         texture_embedding=texture_embedding,
         face_embedding=source.faces[source_view],
         face_found=source.sample.face_found[source_view],
+        target_hw=target.image_hw[target_view],
     )
-
-
-def resize_labels(labels: np.ndarray, *, height_px: int, width_px: int) -> np.ndarray:
-    """(H, W, …) to (height_px, width_px, …) by the nearest pixel centre: part ids are no intensities."""
-    rows = ((np.arange(height_px) + 0.5) * labels.shape[0] / height_px).astype(np.int64)
-    columns = ((np.arange(width_px) + 0.5) * labels.shape[1] / width_px).astype(np.int64)
-    return np.ascontiguousarray(labels[rows[:, None], columns])
-
-
-def resize_intensities(iuv: np.ndarray, *, height_px: int, width_px: int) -> np.ndarray:
-    """(H, W, 3) uint8 to (height_px, width_px, 3) by Pillow's bicubic, as the authors do.
-
-    Part ids blend at borders: kept for their recipe.
-    """
-    image = Image.fromarray(np.ascontiguousarray(iuv))
-    return np.array(image.resize((width_px, height_px), Image.Resampling.BICUBIC))
 
 
 def _decode_iuv(members: Mapping[str, bytes], *, view: str, sample: OutfitSample) -> np.ndarray:

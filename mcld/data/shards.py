@@ -3,30 +3,37 @@
 A sample is `<outfit>.json`, then `<outfit>.<view>.<member>` for every view. The JSON names the sha256 of the
 sample's other members; `samples.jsonl` names that of every JSON; `manifest.json` names that of
 `samples.jsonl` and of every tar. So damage is found while streaming, and is told by shard and sample.
+
+Members are a view's conditions and its latents, unless `latents.cache` is false: then these are made from
+pixels when a sample is decoded. The manifest holds the latents' settings in either case.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from mcld.data.manifest import MANIFEST_NAME, check_file, read_manifest
+import numpy as np
+from pydantic import ValidationError
+
+from mcld.config import LatentsParams
+from mcld.data.codec import decode_npy
+from mcld.data.manifest import MANIFEST_NAME, check_file, read_manifest, read_named_file
 from mcld.data.tar import TarMember, list_members, read_members
 from mcld.errors import DataError
 from mcld.storage import canonical_json, sha256_of_bytes, sha256_of_file, write_bytes
-from mcld.types import Manifest, Pair
+from mcld.types import Latents, Manifest, Pair
 
 SAMPLES_NAME = "samples.jsonl"
 FACTS_MEMBER = "json"
-VIEW_MEMBERS = (
-    "image.jpg", "iuv.png", "texture.png", "face.npy",
-    "image_moments.npy", "texture_moments.npy", "embeddings.npy",
-)  # fmt: skip
+BLANK_NAME = "blank.npy"  # (D,) float32: the blank image's CLIP embedding, beside latents
+CONDITION_MEMBERS = ("image.jpg", "iuv.png", "texture.png", "face.npy")
+LATENT_MEMBERS = tuple(f"{array.name}.npy" for array in fields(Latents))
 REMEDY = "run the stage 'shards' again"
 
 
@@ -81,6 +88,25 @@ class ShardSet:
         )
 
     @cached_property
+    def latents(self) -> LatentsParams:
+        """The settings that the latents were made with, or are to be made with if the shards hold none.
+
+        Raises DataError when the manifest does not say.
+        """
+        try:
+            return LatentsParams.model_validate(self.manifest.settings["latents"])
+        except (KeyError, ValidationError) as error:
+            raise DataError(
+                f"{self.directory / MANIFEST_NAME}: its latents' settings are not of this version; {REMEDY}"
+            ) from error
+
+    def read_blank(self) -> np.ndarray:
+        """(D,) float32, the blank image's CLIP embedding. Raises DataError when it is missing or damaged."""
+        return decode_npy(
+            read_named_file(BLANK_NAME, manifest=self.manifest, directory=self.directory), shape=(None,)
+        )
+
+    @cached_property
     def by_shard(self) -> dict[str, tuple[OutfitSample, ...]]:
         """The samples of every shard, as they lie there."""
         groups: dict[str, list[OutfitSample]] = {}
@@ -116,22 +142,23 @@ def sample_members(
     outfit: str,
     *,
     split: str,
-    views: Mapping[str, Mapping[str, bytes]],  # view to member (of VIEW_MEMBERS) to bytes
+    views: Mapping[str, Mapping[str, bytes]],  # view to member to bytes
+    members: Sequence[str],  # those that every view has, in tar order
     face_found: Iterable[bool],
     pairs: Iterable[tuple[int, int]],
 ) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of one sample's members in tar order: the JSON, then view by view."""
-    members = {f"{view}.{member}": views[view][member] for view in views for member in VIEW_MEMBERS}
+    data_of = {f"{view}.{member}": views[view][member] for view in views for member in members}
     facts = {
         "outfit": outfit,
         "split": split,
         "views": list(views),
         "face_found": list(face_found),
         "pairs": [list(pair) for pair in pairs],
-        "members": {suffix: sha256_of_bytes(data) for suffix, data in members.items()},
+        "members": {suffix: sha256_of_bytes(data) for suffix, data in data_of.items()},
     }
     yield f"{outfit}.{FACTS_MEMBER}", canonical_json(facts).encode()
-    for suffix, data in members.items():
+    for suffix, data in data_of.items():
         yield f"{outfit}.{suffix}", data
 
 
@@ -245,11 +272,8 @@ def _row(file: IO[bytes], *, first: TarMember, end: int, path: Path) -> OutfitSa
 
 
 def _read_samples(directory: Path, *, manifest: Manifest) -> tuple[OutfitSample, ...]:
-    path = directory / SAMPLES_NAME
-    if SAMPLES_NAME not in manifest.files:
-        raise DataError(f"{directory / MANIFEST_NAME}: does not name {SAMPLES_NAME}; {REMEDY}")
-    check_file(path, sha256=manifest.files[SAMPLES_NAME])
-    return tuple(_sample_of(json.loads(line)) for line in path.read_text().splitlines())
+    lines = read_named_file(SAMPLES_NAME, manifest=manifest, directory=directory).decode().splitlines()
+    return tuple(_sample_of(json.loads(line)) for line in lines)
 
 
 def _sample_of(fields: dict[str, Any]) -> OutfitSample:

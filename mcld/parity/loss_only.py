@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcld.data.outfits import resize_intensities, resize_labels
 from mcld.diffusion import (
     NoiseSchedule,
     VLoss,
@@ -27,6 +26,7 @@ from mcld.diffusion import (
     v_target,
 )
 from mcld.errors import DataError
+from mcld.framing import resize_image, resize_labels
 from mcld.parity import tolerances
 from mcld.parity.arrays import read_npz
 from mcld.parity.golden import Golden, GoldenFile, Shape, timesteps_of, without_frames
@@ -64,7 +64,7 @@ def check_loss_only(golden: Golden) -> Iterator[Row]:
     file = GoldenFile(path=path, tensors=_read(path), settings=golden.loss.settings)
     schedule = noise_schedule(file.settings.section("scheduler_kwargs"))
     recorded = _recorded(file, num_timesteps=schedule.num_timesteps)
-    intensities, labels = (_resize(recorded, resize=resize) for resize in (resize_intensities, resize_labels))
+    intensities, labels = (_resize(recorded, resize=resize) for resize in (resize_image, resize_labels))
     latent_hw = (recorded.latent.shape[2], recorded.latent.shape[3])
     face, label_face = (face_cells(iuv, latent_hw=latent_hw) for iuv in (intensities, labels))
     for name, found in (

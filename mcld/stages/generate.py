@@ -21,6 +21,7 @@ from mcld.models import load_mcld
 from mcld.stages.columns import report_of
 from mcld.stages.mapper import Mapper, SerialMapper
 from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, part_name, run_parts
+from mcld.stages.pixels import encoder_of_shards
 from mcld.storage import read_json, sha256_of_bytes, sha256_of_file, write_bytes, write_json
 from mcld.types import Report, Sample
 from mcld.workspace import Workspace
@@ -76,10 +77,12 @@ class GenerateWork(PartWork[TestPairs]):
             # The same noise for all rows of a pair: they differ in what is asked for.
             noise = self._noise(batch, shape_CHW=latent_shape(samples[0]))
             images = self.generator.render(samples, generator=noise, params=self.params)
-        for pair, image in zip(batch, images.permute(0, 2, 3, 1).numpy(), strict=True):
+        pictures = zip(batch, samples, images.permute(0, 2, 3, 1).numpy(), strict=True)
+        for pair, sample, image in pictures:
             name = f"{row}/{pair.id}.png"
             size = {"height_px": self.params.height_px, "width_px": self.params.width_px}
-            data = encode_png(resize(to_8_bit(image), **size))
+            shown = self.samples.framing.cut(to_8_bit(image), image_hw=sample.target_hw)
+            data = encode_png(resize(shown, **size))
             write_bytes(out_dir / name, data=data)
             hashes[name] = sha256_of_bytes(data)
 
@@ -101,23 +104,22 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     started = time.monotonic()
     out_dir = workspace.stage_dir("generate")
     shards_dir = workspace.stage_dir("shards")
-    latents = params.latents
+    weights_dir = workspace.stage_dir("weights")
     train_dir = workspace.stage_dir("train")
     device = pick_device(params.runtime.device)
     model = load_mcld(train_dir / "model").eval().to(device)
     samples = Samples.open(
         shards_dir,
         split="test",
-        height_px=latents.height_px,
-        width_px=latents.width_px,
         iuv_resize=model.config.iuv_resize,
+        encoder=encoder_of_shards(shards_dir, runtime=params.runtime, weights_dir=weights_dir),
     )
     pairs = choose_test_pairs(samples.pairs, num_pairs=params.generate.num_pairs)
     work = GenerateWork(
         params=params.generate,
         generator=Generator(
             model=model,
-            vae=load_vae(workspace.stage_dir("weights") / "vae").to(device),
+            vae=load_vae(weights_dir / "vae").to(device),
             schedule=sampling_schedule(params.generate, diffusion=_diffusion(train_dir)),
         ),
         samples=samples,

@@ -1,49 +1,55 @@
-"""Stage `latents`: VAE moments and CLIP embeddings of image and UV texture, one column item an image."""
+"""Stage `latents`: VAE moments and CLIP embeddings of image and UV texture, one column item an image.
+
+Beside the parts lies `blank.npy`, the blank image's embedding. With `latents.cache: false` the column is
+empty: its manifest says how training and sampling are to make latents from pixels.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from diffusers import AutoencoderKL
-from transformers import CLIPVisionModelWithProjection
+import torch
 
-from mcld.conditions.encoders import input_size_px, load_image_encoder, load_vae
-from mcld.conditions.latents import clip_batch, embed_images, encode_moments, image_batch
-from mcld.config import LatentsParams, Params
+from mcld.conditions.latents import embed_blank
+from mcld.conditions.view_encoder import SizedView, ViewEncoder, why_unusable
+from mcld.config import LatentsParams, Params, num_workers
 from mcld.data.codec import decode_image, encode_npy
 from mcld.data.columns import Column, write_part
 from mcld.data.index import read_index
-from mcld.data.manifest import MANIFEST_NAME
-from mcld.devices import pick_device
-from mcld.stages.columns import Images, images_dir, read_image_bytes, run_column
-from mcld.stages.mapper import Mapper, SerialMapper
-from mcld.stages.parts import PartOutput, PartWork
-from mcld.storage import sha256_of_file
-from mcld.types import ImageRecord, Report
+from mcld.data.shards import BLANK_NAME
+from mcld.errors import DataError
+from mcld.stages.ahead import ahead
+from mcld.stages.columns import Images, column_plans, images_dir, read_pixels, report_of
+from mcld.stages.mapper import Mapper
+from mcld.stages.parts import PartOutput, PartWork, finish, run_parts
+from mcld.stages.pixels import EncoderSource, encoder_source, image_encoder, release_encoders, view_encoder
+from mcld.stages.texture import TEXTURE_MEMBER
+from mcld.storage import sha256_of_bytes, write_bytes
+from mcld.types import Exclusion, ImageRecord, Latents, Report
 from mcld.workspace import Workspace
 
-FORMAT_VERSION = 1
+STAGE = "latents"
+FORMAT_VERSION = 2
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoders:
-    """The frozen models, and the hash of all weights they came from."""
-
-    vae: AutoencoderKL
-    image_encoder: CLIPVisionModelWithProjection
-    weights_sha256: str
+Items = Iterator[tuple[str, dict[str, bytes]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentsWork(PartWork[Images]):
-    """Encodes the images of a part in batches. Holds loaded models, so it stays in its process."""
+    """Encodes the images of a part in batches; each process loads the models once."""
+
+    uses_device = True
 
     params: LatentsParams
     root_dir: Path
     texture: Column
-    encoders: Encoders
+    encoders: EncoderSource
+    num_threads: int
 
     def inputs(self, payload: Images) -> object:
         """The images, the texture part beside them and the models."""
@@ -52,89 +58,120 @@ class LatentsWork(PartWork[Images]):
         return {"images": images, "texture": texture_part, "weights": self.encoders.weights_sha256}
 
     def build(self, payload: Images, *, path: Path) -> PartOutput:
-        """Images without a texture were excluded earlier and are passed over here."""
+        """Write the part; images that cannot be decoded or encoded are excluded.
+
+        Those without a texture were excluded earlier and are passed over here.
+        """
+        exclusions: list[Exclusion] = []
         textures = self.texture.read_part(payload[0].part)
         present = [image for image in payload if image.key in textures]
-        items: list[tuple[str, dict[str, bytes]]] = []
-        for start in range(0, len(present), self.params.batch_size):
-            batch = present[start : start + self.params.batch_size]
-            atlases = [decode_image(textures[image.key]["texture.png"]) for image in batch]
-            items += self._encode(batch, atlases=atlases)
-        return PartOutput(num_items=write_part(path, items=items))
+        items = self._items(present, textures=textures, exclusions=exclusions)
+        return PartOutput(num_items=write_part(path, items=items), exclusions=tuple(exclusions))
 
-    def _encode(
-        self, batch: list[ImageRecord], *, atlases: list[np.ndarray]
-    ) -> list[tuple[str, dict[str, bytes]]]:
-        params = self.params
-        images = [decode_image(read_image_bytes(image, root_dir=self.root_dir)) for image in batch]
-        image_moments = self._moments(images, height_px=params.height_px, width_px=params.width_px)
-        texture_moments = self._moments(
-            atlases, height_px=params.texture_height_px, width_px=params.texture_width_px
-        )
-        embeddings = np.stack(
-            [
-                self._embeddings(images, height_px=params.height_px, width_px=params.width_px),
-                self._embeddings(
-                    atlases, height_px=params.texture_height_px, width_px=params.texture_width_px
-                ),
-            ],
-            axis=1,
-        )  # (B, 2, D)
-        return [
-            (
-                image.key,
-                {
-                    "image_moments.npy": encode_npy(image_moments[index]),
-                    "texture_moments.npy": encode_npy(texture_moments[index]),
-                    "embeddings.npy": encode_npy(embeddings[index]),
-                },
-            )
-            for index, image in enumerate(batch)
-        ]
+    def release(self) -> None:
+        """Let go of the models."""
+        release_encoders()
 
-    def _moments(self, images: list[np.ndarray], *, height_px: int, width_px: int) -> np.ndarray:
-        """(B, 2C, h, w) float16: half the bytes, and far below the noise that sampling adds."""
-        pixels = image_batch(images, height_px=height_px, width_px=width_px)
-        return encode_moments(self.encoders.vae, images=pixels).numpy().astype(np.float16)
+    def blank_npy(self) -> bytes:
+        """The blank image's embedding, (D,) float32, as a file."""
+        encoder = image_encoder(self.encoders, precision=self.params.precision)
+        return encode_npy(embed_blank(encoder).numpy())
 
-    def _embeddings(self, images: list[np.ndarray], *, height_px: int, width_px: int) -> np.ndarray:
-        """(B, D) float32."""
-        encoder = self.encoders.image_encoder
-        pixels = clip_batch(
-            images,
-            model_height_px=height_px,
-            model_width_px=width_px,
-            clip_size_px=input_size_px(encoder),
-        )
-        embeddings: np.ndarray = embed_images(encoder, pixels=pixels).numpy()
-        return embeddings
+    def _items(
+        self,
+        images: Sequence[ImageRecord],
+        *,
+        textures: Mapping[str, Mapping[str, bytes]],
+        exclusions: list[Exclusion],
+    ) -> Items:
+        encoder = view_encoder(self.encoders, params=self.params)
+        read = partial(_read_view, encoder=encoder, root_dir=self.root_dir, textures=textures)
+        size = self.params.batch_size
+        batches = (images[start : start + size] for start in range(0, len(images), size))
+        # In a worker PyTorch has that process's share of the processor; in this one, all that may be used.
+        num_threads = min(self.num_threads, torch.get_num_threads())
+        with ThreadPoolExecutor(num_threads) as pool:
+            for batch, found in ahead(batches, read=read, pool=pool):
+                yield from _encode(batch, found=found, encoder=encoder, exclusions=exclusions)
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
-    """Encode every image that has a texture. The models run here, on all cores; `mapper` is not used."""
-    weights_dir = workspace.stage_dir("weights")
-    index = read_index(workspace.stage_dir("dataset"))
-    device = pick_device(params.runtime.device)
-    image_encoder = load_image_encoder(weights_dir / "image_encoder")
-    image_encoder.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides that it is a method
-    encoders = Encoders(
-        vae=load_vae(weights_dir / "vae").to(device),
-        image_encoder=image_encoder,
-        weights_sha256=sha256_of_file(weights_dir / MANIFEST_NAME),
-    )
+    """Encode every image that has a texture; nothing when latents are not to be kept."""
+    started = time.monotonic()
+    section, out_dir = params.latents, workspace.stage_dir(STAGE)
     work = LatentsWork(
-        params=params.latents,
+        params=section,
         root_dir=images_dir(params.dataset, workspace=workspace),
         texture=Column.open(workspace.stage_dir("texture")),
-        encoders=encoders,
+        encoders=encoder_source(params.runtime, weights_dir=workspace.stage_dir("weights")),
+        num_threads=num_workers(params.runtime),
     )
-    return run_column(
-        "latents",
-        images=index.images,
-        work=work,
-        settings=params.latents.model_dump(mode="json"),
+    images = read_index(workspace.stage_dir("dataset")).images
+    settings = section.model_dump(mode="json", exclude={"max_excluded_fraction"})
+    shown = {**settings, "made_from": {"weights": work.encoders.weights_sha256}}
+    files = {BLANK_NAME: _kept_blank(out_dir, settings=shown) or work.blank_npy()} if section.cache else {}
+    manifest, num_reused = run_parts(
+        STAGE,
+        out_dir=out_dir,
+        settings=settings,
         format_version=FORMAT_VERSION,
-        max_excluded_fraction=1.0,
-        workspace=workspace,
-        mapper=SerialMapper(),
+        plans=column_plans(images) if section.cache else [],
+        work=work,
+        mapper=mapper,
+        max_excluded_fraction=section.max_excluded_fraction,
     )
+    (out_dir / BLANK_NAME).unlink(missing_ok=True)
+    for name, data in files.items():
+        write_bytes(out_dir / name, data=data)
+    hashes = {name: sha256_of_bytes(data) for name, data in files.items()}
+    finish(replace(manifest, settings=shown, files=hashes), out_dir=out_dir)
+    return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
+
+
+def _read_view(
+    image: ImageRecord,
+    *,
+    encoder: ViewEncoder,
+    root_dir: Path,
+    textures: Mapping[str, Mapping[str, bytes]],
+) -> SizedView | str:
+    """What is encoded of an image, or why it cannot be."""
+    pixels = read_pixels(image, root_dir=root_dir)
+    if isinstance(pixels, str):
+        return pixels
+    return encoder.prepare(pixels, texture=decode_image(textures[image.key][TEXTURE_MEMBER]))
+
+
+def _encode(
+    batch: Sequence[ImageRecord],
+    *,
+    found: Sequence[SizedView | str],
+    encoder: ViewEncoder,
+    exclusions: list[Exclusion],
+) -> Items:
+    """Column items of a batch; what has none goes to `exclusions`, with the reason."""
+    views = {image.key: view for image, view in zip(batch, found, strict=True) if not isinstance(view, str)}
+    reasons = {image.key: view for image, view in zip(batch, found, strict=True) if isinstance(view, str)}
+    if views:
+        latents = encoder.encode(list(views.values()))
+        for index, (key, reason) in enumerate(zip(views, why_unusable(latents), strict=True)):
+            if reason is None:
+                yield key, _members(latents, view=index)
+            else:
+                reasons[key] = reason
+    exclusions += [Exclusion(key=key, reason=reason, stage=STAGE) for key, reason in reasons.items()]
+
+
+def _members(latents: Latents, *, view: int) -> dict[str, bytes]:
+    """One view's arrays as files, named after their fields."""
+    return {f"{field.name}.npy": encode_npy(getattr(latents, field.name)[view]) for field in fields(latents)}
+
+
+def _kept_blank(out_dir: Path, *, settings: dict[str, object]) -> bytes | None:
+    """The last finished run's blank embedding, if made with the same settings from the same weights."""
+    try:
+        column = Column.open(out_dir)
+        same = (column.manifest.settings, column.manifest.format_version) == (settings, FORMAT_VERSION)
+        return column.read_file(BLANK_NAME) if same else None
+    except DataError:
+        return None

@@ -14,19 +14,27 @@ from mcld.data.columns import Column
 from mcld.data.deepfashion import SPLITS
 from mcld.data.index import DatasetIndex, group_outfits, read_index
 from mcld.data.manifest import MANIFEST_NAME
-from mcld.data.shards import SAMPLES_NAME, index_shard, sample_members, write_samples
+from mcld.data.shards import (
+    BLANK_NAME,
+    CONDITION_MEMBERS,
+    LATENT_MEMBERS,
+    SAMPLES_NAME,
+    index_shard,
+    sample_members,
+    write_samples,
+)
 from mcld.data.tar import write_tar
 from mcld.errors import DataError
 from mcld.stages.columns import images_dir, read_image_bytes, report_of
 from mcld.stages.face import read_facts
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, run_parts
-from mcld.storage import sha256_of_file
+from mcld.storage import sha256_of_bytes, sha256_of_file, write_bytes
 from mcld.types import ImageRecord, Outfit, Report
 from mcld.workspace import Workspace
 
 STAGE = "shards"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 COLUMNS = ("densepose", "face", "texture", "latents")
 
 
@@ -52,6 +60,7 @@ class ShardWork(PartWork[PlannedShard]):
 
     image_dir: Path
     columns: tuple[Column, ...]
+    members: tuple[str, ...]  # of every view
 
     def inputs(self, payload: PlannedShard) -> object:
         """Outfits, images, pairs, and the column parts they are read from."""
@@ -88,6 +97,7 @@ class ShardWork(PartWork[PlannedShard]):
                 planned.outfit.key,
                 split=shard.split,
                 views=views,
+                members=self.members,
                 face_found=[read_facts(view).face_found for view in views.values()],
                 pairs=planned.pairs,
             )
@@ -109,7 +119,8 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     started = time.monotonic()
     out_dir = workspace.stage_dir(STAGE)
     index = read_index(workspace.stage_dir("dataset"))
-    columns = tuple(Column.open(workspace.stage_dir(stage)) for stage in COLUMNS)
+    latents = Column.open(workspace.stage_dir("latents"))
+    columns, view_members = _joined(latents, workspace=workspace)
     outfits, counts = plan_outfits(index, columns=columns)
     manifest, num_reused = run_parts(
         STAGE,
@@ -117,23 +128,48 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
         settings=params.shards.model_dump(mode="json"),
         format_version=FORMAT_VERSION,
         plans=_plans(outfits, columns=columns, section=params.shards),
-        work=ShardWork(image_dir=images_dir(params.dataset, workspace=workspace), columns=columns),
+        work=ShardWork(
+            image_dir=images_dir(params.dataset, workspace=workspace), columns=columns, members=view_members
+        ),
         mapper=mapper,
     )
     samples = [sample for record in manifest.parts for sample in index_shard(out_dir / record.path)]
-    files = {SAMPLES_NAME: write_samples(out_dir, samples=samples)}
+    files = {SAMPLES_NAME: write_samples(out_dir, samples=samples), **_copy_blank(latents, out_dir=out_dir)}
     faults.passing(f"{STAGE}:samples_written")
     made_from = {
         stage: sha256_of_file(workspace.stage_dir(stage) / MANIFEST_NAME) for stage in ("dataset", *COLUMNS)
     }
     manifest = replace(
         manifest,
-        settings={**manifest.settings, "made_from": made_from},
+        settings={**manifest.settings, "latents": _settings_of(latents), "made_from": made_from},
         counts={**manifest.counts, **counts},
         files=files,
     )
     finish(manifest, out_dir=out_dir)
     return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
+
+
+def _joined(latents: Column, *, workspace: Workspace) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """The columns that hold something, and what every view then has: latents may be left to be made later."""
+    others = tuple(Column.open(workspace.stage_dir(stage)) for stage in COLUMNS if stage != "latents")
+    if not _settings_of(latents)["cache"]:
+        return others, CONDITION_MEMBERS
+    return (*others, latents), CONDITION_MEMBERS + LATENT_MEMBERS
+
+
+def _settings_of(latents: Column) -> dict[str, object]:
+    """The latents' settings alone, which whoever reads the shards goes by."""
+    return {name: value for name, value in latents.manifest.settings.items() if name != "made_from"}
+
+
+def _copy_blank(latents: Column, *, out_dir: Path) -> dict[str, str]:
+    """The blank image's embedding lies where the latents do; returns its sha256 by name."""
+    if not _settings_of(latents)["cache"]:
+        (out_dir / BLANK_NAME).unlink(missing_ok=True)
+        return {}
+    data = latents.read_file(BLANK_NAME)
+    write_bytes(out_dir / BLANK_NAME, data=data)
+    return {BLANK_NAME: sha256_of_bytes(data)}
 
 
 def plan_outfits(

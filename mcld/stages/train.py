@@ -6,20 +6,22 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from mcld.conditions.encoders import load_image_encoder, load_vae
-from mcld.conditions.latents import embed_blank
+from mcld.conditions.encoders import load_vae
 from mcld.config import Params
 from mcld.data.loader import Loader, Samples
 from mcld.data.manifest import MANIFEST_NAME, read_manifest, whole_manifest, write_manifest
+from mcld.data.outfits import OutfitEncoder
 from mcld.devices import pick_device
 from mcld.diffusion import NoiseSchedule
 from mcld.faults import passing
 from mcld.models import MCLD, initialise_mcld, save_mcld
 from mcld.models.base import load_base, model_config
 from mcld.stages.mapper import Mapper
+from mcld.stages.pixels import encoder_of_shards
 from mcld.stages.remember import run_of_model
 from mcld.stages.training_record import LOSS_NAME, TrainingRecord, write_loss
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_json
@@ -74,16 +76,21 @@ def _settings(params: Params) -> dict[str, object]:
 def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str) -> None:
     _begin(out_dir, identity=identity)
     device = pick_device(params.runtime.device)
-    vae = load_vae(workspace.stage_dir("weights") / "vae").to(device)
-    loader = _loader(params, shards_dir=workspace.stage_dir("shards"))
-    model = _initial_model(params, weights_dir=workspace.stage_dir("weights")).to(device)
+    shards_dir, weights_dir = workspace.stage_dir("shards"), workspace.stage_dir("weights")
+    vae = load_vae(weights_dir / "vae").to(device)
+    encoder = encoder_of_shards(shards_dir, runtime=params.runtime, weights_dir=weights_dir)
+    loader = _loader(params, shards_dir=shards_dir, encoder=encoder)
+    model = _initial_model(params, weights_dir=weights_dir).to(device)
     make_fast(model, device=device, compiled=params.runtime.compile)
-    record = _record(params, workspace=workspace, out_dir=out_dir, vae=vae, identity=identity)
+    samples = Samples.open(shards_dir, split="test", iuv_resize=params.model.iuv_resize, encoder=encoder)
+    record = _record(
+        params, workspace=workspace, samples=samples, out_dir=out_dir, vae=vae, identity=identity
+    )
     settings = TrainingSettings(
         train=params.train,
         diffusion=params.diffusion,
         scaling_factor=float(vae.config.scaling_factor),
-        facts=_embedding_facts(params, loader=loader, weights_dir=workspace.stage_dir("weights")),
+        facts=_embedding_facts(params, loader=loader),
         fingerprint=identity,
         checkpoint_dir=workspace.state_dir / "checkpoints",
     )
@@ -103,7 +110,7 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
     _finish(params, out_dir=out_dir, identity=identity, model=model, num_pairs=loader.num_pairs)
 
 
-def _loader(params: Params, *, shards_dir: Path) -> Loader:
+def _loader(params: Params, *, shards_dir: Path, encoder: OutfitEncoder | None) -> Loader:
     return Loader.open(
         shards_dir,
         split="train",
@@ -111,16 +118,15 @@ def _loader(params: Params, *, shards_dir: Path) -> Loader:
         seed=params.train.seed,
         pairs_per_visit=params.train.pairs_per_visit,
         shuffle_outfits=params.train.shuffle_outfits,
-        height_px=params.latents.height_px,
-        width_px=params.latents.width_px,
         iuv_resize=params.model.iuv_resize,
+        encoder=encoder,
     )
 
 
-def _embedding_facts(params: Params, *, loader: Loader, weights_dir: Path) -> EmbeddingFacts:
+def _embedding_facts(params: Params, *, loader: Loader) -> EmbeddingFacts:
     blank = None
     if params.train.null_condition == "blank-image":
-        blank = embed_blank(load_image_encoder(weights_dir / "image_encoder"))
+        blank = torch.from_numpy(np.array(loader.blank_embedding()))
     return EmbeddingFacts(image_spread=torch.from_numpy(loader.image_spread()), blank=blank)
 
 
@@ -133,20 +139,19 @@ def _initial_model(params: Params, *, weights_dir: Path) -> MCLD:
 
 
 def _record(
-    params: Params, *, workspace: Workspace, out_dir: Path, vae: AutoencoderKL, identity: str
+    params: Params,
+    *,
+    workspace: Workspace,
+    samples: Samples,
+    out_dir: Path,
+    vae: AutoencoderKL,
+    identity: str,
 ) -> TrainingRecord:
-    latents = params.latents
     return TrainingRecord(
         train=params.train,
         samples_dir=out_dir / SAMPLES_NAME,
         vae=vae,
-        samples=Samples.open(
-            workspace.stage_dir("shards"),
-            split="test",
-            height_px=latents.height_px,
-            width_px=latents.width_px,
-            iuv_resize=params.model.iuv_resize,
-        ),
+        samples=samples,
         schedule=NoiseSchedule(beta_curve=params.diffusion.beta_schedule),
         tracked=run_of_model(params, workspace=workspace, identity=identity),
     )

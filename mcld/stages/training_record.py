@@ -61,7 +61,7 @@ class TrainingRecord:
 def sample_grid(generator: Generator, *, samples: Samples, num_pairs: int) -> np.ndarray:
     """(H, W, 3) uint8: a row a pair with source, target pose, generated, target.
 
-    Source and target are shown as decoded from their latents.
+    Source and target are shown as decoded from their latents, all in the model's frame.
     """
     pairs = choose_test_pairs(samples.pairs, num_pairs=num_pairs)
     chosen = [samples.sample_for(source=pair.source, target=pair.target) for pair in pairs]

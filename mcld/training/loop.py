@@ -97,8 +97,9 @@ def train_model(
     source = _batches_from(batches, step=first)
     device = next(model.parameters()).device
     for step in track(range(first, params.steps), description="training", total=params.steps - first):
+        batch = next(source)  # outside: latents made from pixels are those that the stage would have kept
         with fast_attention(device):
-            loss = _train_step(model, batch=next(source), optimizers=optimizers, settings=settings, step=step)
+            loss = _train_step(model, batch=batch, optimizers=optimizers, settings=settings, step=step)
         history.loss[step] = loss
         if average is not None:
             average.update(model, step=step)

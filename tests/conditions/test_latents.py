@@ -1,4 +1,4 @@
-"""Pixels to latents and embeddings: sizes, ranges, and the cached path equal to the uncached one."""
+"""Pixels to latents and embeddings: ranges, and moments as diffusers samples from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPImageProcessor
 
-from mcld.conditions.latents import clip_batch, encode_moments, image_batch, resize_image, sample_moments
+from mcld.conditions.latents import clip_batch, encode_moments, image_batch, sample_moments
 from tests.tiny_models import tiny_vae
 
 
@@ -22,21 +22,16 @@ def _image(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, size=(height, width, 3)).astype(np.uint8)
 
 
-def test_images_are_squashed_and_scaled_to_minus_one_to_one() -> None:
-    black, white = np.zeros((40, 20, 3), np.uint8), np.full((8, 90, 3), 255, np.uint8)
-    batch = image_batch([black, white], height_px=32, width_px=24)
+def test_bytes_are_scaled_to_minus_one_to_one() -> None:
+    black, white = np.zeros((32, 24, 3), np.uint8), np.full((32, 24, 3), 255, np.uint8)
+    batch = image_batch([black, white])
     assert batch.shape == (2, 3, 32, 24)
     assert batch[0].unique().tolist() == [-1.0]
     assert batch[1].unique().tolist() == [1.0]
 
 
-def test_an_image_of_the_right_size_is_not_touched() -> None:
-    image = _image(32, 24)
-    assert resize_image(image, height_px=32, width_px=24) is image
-
-
 def test_latents_from_cached_moments_are_those_from_pixels(vae: AutoencoderKL) -> None:
-    pixels = image_batch([_image(64, 48)], height_px=64, width_px=48)
+    pixels = image_batch([_image(64, 48)])
     with torch.no_grad():
         posterior = vae.encode(pixels).latent_dist
     noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(1))
@@ -49,5 +44,5 @@ def test_clip_pixels_are_those_of_the_published_processor() -> None:
     image = _image(64, 64)
     processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     published = processor(images=[image], return_tensors="pt")["pixel_values"]
-    ours = clip_batch([image], model_height_px=64, model_width_px=64, clip_size_px=32)
+    ours = clip_batch([image], clip_size_px=32)
     torch.testing.assert_close(ours, published, atol=2e-2, rtol=0.0)

@@ -7,14 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
+from mcld.config import LatentsParams
 from mcld.data.codec import encode_iuv, encode_npy, encode_png
 from mcld.data.manifest import write_manifest
-from mcld.data.shards import SAMPLES_NAME, index_shard, sample_members, write_samples
+from mcld.data.shards import (
+    CONDITION_MEMBERS,
+    LATENT_MEMBERS,
+    SAMPLES_NAME,
+    index_shard,
+    sample_members,
+    write_samples,
+)
 from mcld.data.tar import write_tar
 from mcld.storage import sha256_of_bytes, sha256_of_file
 from mcld.types import Manifest, PartRecord
 
-HEIGHT_PX, WIDTH_PX = 16, 8
+HEIGHT_PX, WIDTH_PX = 24, 16
+LATENTS = LatentsParams(height_px=HEIGHT_PX, width_px=WIDTH_PX)
 VIEWS = ("1_front", "2_side", "3_back", "4_full", "7_additional")
 
 
@@ -38,8 +47,15 @@ def view_members(key: str) -> dict[str, bytes]:
     }
 
 
-def write_shards(directory: Path, *, views_per_outfit: Sequence[Sequence[int]], split: str = "train") -> Path:
+def write_shards(
+    directory: Path,
+    *,
+    views_per_outfit: Sequence[Sequence[int]],
+    split: str = "train",
+    latents: LatentsParams = LATENTS,
+) -> Path:
     """One tar for each inner sequence, which gives the number of views of each of its outfits."""
+    view_members_held = CONDITION_MEMBERS + (LATENT_MEMBERS if latents.cache else ())
     records, samples, number = [], [], 0
     directory.mkdir(parents=True, exist_ok=True)
     for index, counts in enumerate(views_per_outfit):
@@ -51,6 +67,7 @@ def write_shards(directory: Path, *, views_per_outfit: Sequence[Sequence[int]], 
                 key,
                 split=split,
                 views={view: view_members(f"{key}/{view}") for view in views},
+                members=view_members_held,
                 face_found=[view != "3_back" for view in views],
                 pairs=pairs,
             )
@@ -69,6 +86,9 @@ def write_shards(directory: Path, *, views_per_outfit: Sequence[Sequence[int]], 
             )
         )
     files = {SAMPLES_NAME: write_samples(directory, samples=samples)}
-    manifest = Manifest(stage="shards", format_version=1, settings={}, parts=tuple(records), files=files)
+    settings: dict[str, object] = {"latents": latents.model_dump(mode="json")}
+    manifest = Manifest(
+        stage="shards", format_version=1, settings=settings, parts=tuple(records), files=files
+    )
     write_manifest(directory, manifest=manifest)
     return directory

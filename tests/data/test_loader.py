@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from mcld.data.codec import decode_iuv, decode_npy
 from mcld.data.loader import Loader, Samples
 from mcld.data.order import epoch_passes
-from mcld.data.outfits import resize_intensities, resize_labels
 from mcld.data.shards import OutfitSample, ShardSet
 from mcld.errors import DataError
+from mcld.framing import resize_labels
 from mcld.types import Batch
 from tests.data.shard_factory import HEIGHT_PX, WIDTH_PX, view_members, write_shards
 
@@ -46,8 +46,6 @@ def loader(
         seed=seed,
         pairs_per_visit=pairs_per_visit,
         shuffle_outfits=shuffle_outfits,
-        height_px=HEIGHT_PX,
-        width_px=WIDTH_PX,
         resident_bytes=resident_bytes,
     )
 
@@ -206,7 +204,7 @@ def test_damage_while_training_is_an_error_naming_shard_and_sample(tmp_path: Pat
 
 
 def test_samples_pair_any_source_with_any_target(shards_dir: Path) -> None:
-    samples = Samples.open(shards_dir, split="train", height_px=HEIGHT_PX, width_px=WIDTH_PX)
+    samples = Samples.open(shards_dir, split="train")
     source, target = samples.pairs[0].source, samples.pairs[-1].target
     assert source.split("/")[0] != target.split("/")[0]
     sample = samples.sample_for(source=source, target=target)
@@ -215,31 +213,12 @@ def test_samples_pair_any_source_with_any_target(shards_dir: Path) -> None:
 
 
 def test_unknown_image_is_an_error_saying_what_there_is(shards_dir: Path) -> None:
-    samples = Samples.open(shards_dir, split="train", height_px=HEIGHT_PX, width_px=WIDTH_PX)
+    samples = Samples.open(shards_dir, split="train")
     known = samples.pairs[0].source
     with pytest.raises(DataError, match="no outfit MEN-Denim-id_1-01"):
         samples.sample_for(source="MEN-Denim-id_1-01/1_front", target=known)
     with pytest.raises(DataError, match=r"9_above: no such view; outfit .* has 1_front, 2_side"):
         samples.sample_for(source=known.replace("1_front", "9_above"), target=known)
-
-
-def test_labels_are_resized_without_mixing() -> None:
-    labels = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
-    half = resize_labels(labels, height_px=3, width_px=2)
-    assert np.array_equal(half, labels[1::2, 1::2])
-    assert np.array_equal(resize_labels(labels, height_px=6, width_px=4), labels)
-    double = resize_labels(labels, height_px=12, width_px=8)
-    assert np.array_equal(double, labels.repeat(2, axis=0).repeat(2, axis=1))
-
-
-def test_intensities_blend_where_labels_do_not() -> None:
-    iuv = np.zeros((8, 8, 3), dtype=np.uint8)
-    iuv[:, 4:, 0] = 24
-    blended = resize_intensities(iuv, height_px=6, width_px=6)
-    assert blended.shape == (6, 6, 3)
-    assert set(np.unique(resize_labels(iuv, height_px=6, width_px=6)[..., 0])) == {0, 24}
-    assert len(np.unique(blended[..., 0])) > 2
-    assert np.array_equal(resize_intensities(iuv, height_px=8, width_px=8), iuv)
 
 
 @pytest.mark.parametrize("resident_bytes", [STREAMING, RESIDENT])

@@ -55,7 +55,7 @@ def test_plain_webdataset_reads_a_shard(pristine_dir: Path) -> None:
     samples = list(plain)
     assert [sample["__key__"] for sample in samples] == [outfit_key(number) for number in (2, 3, 4)]
     assert samples[0]["json"]["views"] == list(VIEWS)
-    assert samples[0]["1_front.iuv.png"].shape == (32, 16, 3)
+    assert samples[0]["1_front.iuv.png"].shape == (48, 32, 3)
     assert samples[0]["7_additional.image_moments.npy"].dtype == np.float16
 
 

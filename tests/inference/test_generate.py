@@ -48,6 +48,7 @@ def _sample(seed: int) -> Sample:
         texture_embedding=rng.normal(size=8).astype(np.float32),
         face_embedding=rng.normal(size=6).astype(np.float32),
         face_found=True,
+        target_hw=(64, 48),
     )
 
 

@@ -87,13 +87,11 @@ def test_loader_reads_real_shards(finished_workspace: Workspace) -> None:
         seed=0,
         pairs_per_visit=2,
         shuffle_outfits=2,
-        height_px=MODEL_HEIGHT_PX,
-        width_px=MODEL_WIDTH_PX,
     )
     batch = next(loader.epoch(0))
     assert batch.target_iuv.shape == (4, 3, MODEL_HEIGHT_PX, MODEL_WIDTH_PX)
     assert batch.face_embedding.shape == (4, 512)
-    samples = Samples.open(directory, split="test", height_px=MODEL_HEIGHT_PX, width_px=MODEL_WIDTH_PX)
+    samples = Samples.open(directory, split="test")
     assert {pair.split for pair in samples.pairs} == {"test"}
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mcld.conditions.latents import resize_image
 from mcld.conditions.texture import unwrap
 from mcld.data.mannequins import render_view, sample_mannequin
-from mcld.data.outfits import resize_labels
+from mcld.framing import resize_image, resize_labels
 from mcld.progress import track
 from mcld.storage import atomic_dir, fingerprint, read_json, write_json
 

@@ -117,13 +117,12 @@ def encode_corpus(
 ) -> EncodedCorpus:
     """Run the frozen encoders once; training reads only their outputs."""
     moments, embeddings = [], []
-    height, width = corpus.images.shape[1:3]
     clip_size_px = input_size_px(encoder)
     starts = range(0, len(views), ENCODE_BATCH)
     for start in track(starts, description="encoding the corpus", total=len(starts)):
         images = [np.asarray(corpus.images[view]) for view in views[start : start + ENCODE_BATCH]]
-        moments.append(encode_moments(vae, images=image_batch(images, height_px=height, width_px=width)))
-        pixels = clip_batch(images, model_height_px=height, model_width_px=width, clip_size_px=clip_size_px)
+        moments.append(encode_moments(vae, images=image_batch(images)))
+        pixels = clip_batch(images, clip_size_px=clip_size_px)
         embeddings.append(embed_images(encoder, pixels=pixels))
     return EncodedCorpus(moments=torch.cat(moments), embeddings=torch.cat(embeddings), views=views)
 
