@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +13,11 @@ from mcld.config import DatasetParams, LatentsParams, Params, ShardsParams, Text
 from mcld.data.codec import encode_npy
 from mcld.data.columns import Column, write_part
 from mcld.data.index import read_index
-from mcld.data.manifest import read_manifest, write_manifest
 from mcld.data.shards import BLANK_NAME
 from mcld.stages import run_stage
-from mcld.stages.columns import Images, run_column
+from mcld.stages.columns import Images, column_plans, report_of
 from mcld.stages.mapper import SerialMapper
-from mcld.stages.parts import PartOutput, PartWork
+from mcld.stages.parts import PartOutput, PartWork, finish, run_parts
 from mcld.storage import sha256_of_bytes, write_bytes
 from mcld.types import Report
 from mcld.workspace import Workspace
@@ -78,21 +78,21 @@ def run_data_stage(stage: str, *, workspace: Workspace, params: Params = PARAMS)
     """Run one stage in this process."""
     if stage != "latents":
         return run_stage(stage, params, workspace=workspace, mapper=SerialMapper())
-    report = run_column(
+    out_dir = workspace.stage_dir(stage)
+    started = time.monotonic()
+    manifest, num_reused = run_parts(
         stage,
-        images=read_index(workspace.stage_dir("dataset")).images,
-        work=NoiseLatents(texture=Column.open(workspace.stage_dir("texture"))),
+        out_dir=out_dir,
         settings=params.latents.model_dump(mode="json"),
         format_version=1,
-        max_excluded_fraction=1.0,
-        workspace=workspace,
+        plans=column_plans(read_index(workspace.stage_dir("dataset")).images),
+        work=NoiseLatents(texture=Column.open(workspace.stage_dir("texture"))),
         mapper=SerialMapper(),
     )
     blank = encode_npy(np.zeros(EMBEDDING_DIM, np.float32))
-    write_bytes(report.output / BLANK_NAME, data=blank)
-    manifest = read_manifest(report.output)
-    write_manifest(report.output, manifest=replace(manifest, files={BLANK_NAME: sha256_of_bytes(blank)}))
-    return report
+    write_bytes(out_dir / BLANK_NAME, data=blank)
+    finish(replace(manifest, files={BLANK_NAME: sha256_of_bytes(blank)}), out_dir=out_dir)
+    return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
 
 
 def run_data_stages(workspace: Workspace, *, params: Params = PARAMS) -> dict[str, Report]:
