@@ -89,7 +89,8 @@ class ViewEncoder:
         moments = encode_moments(self.vae, images=images).numpy()
         with np.errstate(over="ignore"):  # looked for by `why_unusable`
             halved: np.ndarray = moments.astype(np.float16)
-        return halved
+        # Channels first in memory too, as a file has it: kernels add in an order that depends on it.
+        return np.ascontiguousarray(halved)
 
     def _embeddings(self, pictures: Sequence[SizedPicture]) -> np.ndarray:
         """(B, D) float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +14,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcld.data.codec import decode_iuv, decode_npy
+from mcld.data.codec import decode_image, decode_iuv, decode_npy
 from mcld.data.loader import Loader, Samples
 from mcld.data.order import epoch_passes
+from mcld.data.outfits import OutfitEncoder
 from mcld.data.shards import OutfitSample, ShardSet
 from mcld.errors import DataError
 from mcld.framing import resize_labels
-from mcld.types import Batch
-from tests.data.shard_factory import HEIGHT_PX, WIDTH_PX, view_members, write_shards
+from mcld.types import Batch, Latents
+from tests.data.shard_factory import HEIGHT_PX, LATENTS, WIDTH_PX, view_members, write_shards
 
 STREAMING, RESIDENT = 0, 1 << 30
 
@@ -38,6 +40,7 @@ def loader(
     pairs_per_visit: int = 3,
     shuffle_outfits: int = 2,
     resident_bytes: int = RESIDENT,
+    encoder: OutfitEncoder | None = None,
 ) -> Loader:
     return Loader.open(
         shards_dir,
@@ -47,6 +50,7 @@ def loader(
         pairs_per_visit=pairs_per_visit,
         shuffle_outfits=shuffle_outfits,
         resident_bytes=resident_bytes,
+        encoder=encoder,
     )
 
 
@@ -230,3 +234,71 @@ def test_the_spread_of_image_embeddings_is_that_of_the_first_views(
     embeddings = np.stack([decode_npy(view_members(key)["embeddings.npy"])[0] for key in keys])
     np.testing.assert_allclose(opened.image_spread(), embeddings.std(axis=0), rtol=1e-5)
     np.testing.assert_allclose(opened.image_spread(max_views=3), embeddings[:3].std(axis=0), rtol=1e-5)
+
+
+class PixelCounter:
+    """An encoder whose latents tell the pictures they are of, and which counts the outfits it was given."""
+
+    def __init__(self) -> None:
+        self.num_outfits = 0
+
+    def encode(self, images: Mapping[str, bytes], *, textures: Mapping[str, bytes]) -> Latents:
+        self.num_outfits += 1
+        means = [[decode_image(one[view]).mean() for one in (images, textures)] for view in images]
+        of_image, of_texture = np.array(means).T
+        return Latents(
+            image_moments=np.tile(of_image.astype(np.float16), (4, 2, 1, 1)).T,
+            texture_moments=np.tile(of_texture.astype(np.float16), (4, 1, 1, 1)).T,
+            embeddings=np.repeat(np.array(means, np.float32)[..., None], 3, axis=2),
+        )
+
+    def embed_blank(self) -> np.ndarray:
+        return np.ones(3, np.float32)
+
+
+@pytest.fixture(scope="module")
+def bare_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same shards without latents."""
+    return write_shards(
+        tmp_path_factory.mktemp("bare"),
+        views_per_outfit=[[2, 3], [4, 2], [3]],
+        latents=LATENTS.model_copy(update={"cache": False}),
+    )
+
+
+@pytest.mark.parametrize(("resident_bytes", "num_encoded"), [(RESIDENT, 1 + 5), (STREAMING, 1 + 2 * 5)])
+def test_latents_that_shards_lack_are_made_when_an_outfit_is_decoded_and_stay_with_it(
+    shards_dir: Path, bare_dir: Path, resident_bytes: int, num_encoded: int
+) -> None:
+    encoder = PixelCounter()
+    made = loader(bare_dir, pairs_per_visit=99, resident_bytes=resident_bytes, encoder=encoder)
+    held = loader(shards_dir, pairs_per_visit=99)
+    for epoch in range(2):
+        for batch, other in zip(made.epoch(epoch), held.epoch(epoch), strict=True):
+            assert batch.pairs == other.pairs
+            assert torch.equal(batch.target_iuv, other.target_iuv)
+            for row, pair in enumerate(batch.pairs):
+                source, target = view_members(pair.source), view_members(pair.target)
+                expected = [decode_image(source[name]).mean() for name in ("image.jpg", "texture.png")]
+                assert float(batch.image_embedding[row, 0]) == np.float32(expected[0])
+                assert float(batch.texture_embedding[row, 0]) == np.float32(expected[1])
+                mean = np.float16(decode_image(target["image.jpg"]).mean())
+                assert set(batch.target_moments[row].unique().tolist()) == {float(mean)}
+    assert encoder.num_outfits == num_encoded  # the first outfit is looked at once more, to judge their size
+    assert made.blank_embedding().tolist() == [1.0, 1.0, 1.0]
+
+
+def test_shards_with_latents_need_no_encoder_and_use_none(shards_dir: Path) -> None:
+    encoder = PixelCounter()
+    both = zip(loader(shards_dir, encoder=encoder).epoch(0), loader(shards_dir).epoch(0), strict=True)
+    assert all(same(*batches) for batches in both)
+    assert encoder.num_outfits == 0
+
+
+def test_shards_without_latents_are_refused_where_nothing_makes_them(bare_dir: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"bare\d+: holds no latents \(latents\.cache: false\) .*set latents\.cache"
+    ):
+        loader(bare_dir)
+    with pytest.raises(DataError, match="holds no latents"):
+        Samples.open(bare_dir, split="train")

@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from mcld.workspace import Workspace
+from tests.stages.tiny_latents import CACHED, UNCACHED, packed, write_textured
 from tests.stages.tiny_pipeline import run_data_stages
 
 
@@ -21,3 +23,20 @@ def finished_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def workspace_copy(finished_workspace: Workspace, tmp_path: Path) -> Workspace:
     return Workspace(root=Path(shutil.copytree(finished_workspace.root, tmp_path / "run")))
+
+
+@pytest.fixture(scope="session")
+def textured(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """As before the stage `latents`, with tiny weights. Tests that compute with these share one thread."""
+    torch.set_num_threads(1)
+    return write_textured(tmp_path_factory.mktemp("textured"))
+
+
+@pytest.fixture(scope="session")
+def cached(textured: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return packed(textured, tmp_path_factory.mktemp("cached") / "run", params=CACHED)
+
+
+@pytest.fixture(scope="session")
+def uncached(textured: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return packed(textured, tmp_path_factory.mktemp("uncached") / "run", params=UNCACHED)
