@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcld.framing import Framing, resize_image, resize_labels
+from mcld.types import IuvResize
 
 SIDE = st.integers(1, 90)
 
@@ -56,7 +57,7 @@ def test_around_a_padded_picture_is_white_and_around_its_map_background() -> Non
 @pytest.mark.parametrize("resize", ["nearest", "bicubic"])
 @given(scale=st.integers(1, 5), height=st.integers(1, 30), width=st.integers(1, 30))
 def test_an_image_of_the_models_aspect_is_padded_as_it_is_squashed(
-    resize: str, scale: int, height: int, width: int
+    resize: IuvResize, scale: int, height: int, width: int
 ) -> None:
     image = noise(2 * height * scale, 2 * width * scale)
     padded, squashed = (
