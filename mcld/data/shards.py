@@ -93,12 +93,7 @@ class ShardSet:
 
         Raises DataError when the manifest does not say.
         """
-        try:
-            return LatentsParams.model_validate(self.manifest.settings["latents"])
-        except (KeyError, ValidationError) as error:
-            raise DataError(
-                f"{self.directory / MANIFEST_NAME}: its latents' settings are not of this version; {REMEDY}"
-            ) from error
+        return latents_of(self.manifest, directory=self.directory)
 
     def read_blank(self) -> np.ndarray:
         """(D,) float32, the blank image's CLIP embedding. Raises DataError when it is missing or damaged."""
@@ -136,6 +131,16 @@ class ShardSet:
             members[split_name(name, place=place)[1]] = member
         check_sample(members, sample=sample, path=path)
         return members
+
+
+def latents_of(manifest: Manifest, *, directory: Path) -> LatentsParams:
+    """The settings of the latents of a set of shards. Raises DataError when the manifest does not say."""
+    try:
+        return LatentsParams.model_validate(manifest.settings["latents"])
+    except (KeyError, ValidationError) as error:
+        raise DataError(
+            f"{directory / MANIFEST_NAME}: its latents' settings are not of this version; {REMEDY}"
+        ) from error
 
 
 def sample_members(

@@ -98,7 +98,17 @@ STAGES: tuple[StageSpec, ...] = (
     ),
     StageSpec(
         name="report",
-        inputs=("dataset", "densepose", "face", "texture", "shards", "train", "generate", "evaluate"),
+        inputs=(
+            "dataset",
+            "densepose",
+            "face",
+            "texture",
+            "latents",
+            "shards",
+            "train",
+            "generate",
+            "evaluate",
+        ),
         params=("report",),
         summary="pictures and tables a person looks at",
     ),

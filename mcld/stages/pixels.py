@@ -18,7 +18,7 @@ from mcld.conditions.view_encoder import SizedView, ViewEncoder, why_unusable
 from mcld.config import LatentsParams, RuntimeParams, num_workers
 from mcld.data.codec import decode_image
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
-from mcld.data.shards import ShardSet
+from mcld.data.shards import latents_of
 from mcld.devices import pick_device
 from mcld.errors import DataError
 from mcld.framing import Framing
@@ -116,8 +116,10 @@ def encoder_of_shards(shards_dir: Path, *, runtime: RuntimeParams, weights_dir: 
 
     Raises DataError when `shards` or `weights` has not finished, WeightsError when these cannot be loaded.
     """
-    params = ShardSet.open(shards_dir).latents
+    params = latents_of(read_manifest(shards_dir), directory=shards_dir)
     if params.cache:
         return None
     source = encoder_source(runtime, weights_dir=weights_dir)
-    return PixelEncoder(encoder=view_encoder(source, params=params), num_threads=num_workers(runtime))
+    encoder = view_encoder(source, params=params)
+    release_encoders()  # this one's owner keeps them, and nobody after
+    return PixelEncoder(encoder=encoder, num_threads=num_workers(runtime))

@@ -32,9 +32,11 @@ from mcld.types import Manifest, Report
 from mcld.workspace import Workspace
 
 STAGE = "report"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PAGE_NAME = "index.html"
-LISTED_STAGES = ("dataset", "densepose", "face", "texture", "shards", "train", "generate", "evaluate")
+LISTED_STAGES = (
+    "dataset", "densepose", "face", "texture", "latents", "shards", "train", "generate", "evaluate"
+)  # fmt: skip
 MAX_SAMPLE_GRIDS = 4
 MAX_WRONG_ROWS = 6
 

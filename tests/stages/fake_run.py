@@ -39,6 +39,7 @@ def make_run(root: Path, *, params: Params = PARAMS, num_pairs: int = NUM_PAIRS)
         stage.run(params, workspace=workspace, mapper=SerialMapper())
     _write_train(workspace)
     _write_column_stage(workspace, stage="face")
+    _write_column_stage(workspace, stage="latents")
     _write_column_stage(workspace, stage="shards")
     write_generated(workspace, params=params, num_pairs=num_pairs)
     return workspace
