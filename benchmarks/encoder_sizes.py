@@ -34,14 +34,14 @@ def write_encoders(directory: Path, *, size: EncoderSize) -> None:
     write_manifest(directory, manifest=Manifest(stage="weights", format_version=0, settings={}, parts=()))
 
 
-def model_for(size: EncoderSize) -> MCLD:
+def model_for(size: EncoderSize, *, device: torch.device) -> MCLD:
     """The model that trains on what these encoders say."""
     if size == "full":
-        return random_model(FULL, device=torch.device("cpu"))
+        return random_model(FULL, device=device)
     with tiny_base_dir() as tiny:
         base = load_base(tiny)
     config = model_config(base, params=ModelParams(), face_dim=FACE_DIM)
-    return initialise_mcld(config, base_unet=base.unet, pose_embedding=base.pose_embedding, seed=0)
+    return initialise_mcld(config, base_unet=base.unet, pose_embedding=base.pose_embedding, seed=0).to(device)
 
 
 def stable_diffusion_vae() -> AutoencoderKL:

@@ -21,7 +21,6 @@ from typing import Annotated, Literal
 
 import torch
 import typer
-from torch import Tensor
 
 from benchmarks.encoder_sizes import EncoderSize, model_for, write_encoders
 from benchmarks.measure import machine, measure, show
@@ -75,21 +74,21 @@ class Setting:
     def report(
         self, part: str, *, function: Callable[[], object], count: int, of: str, device: torch.device
     ) -> None:
-        """Time a call that does `count` things `of` a kind, and print its line."""
-        timing = measure(function, repeats=self.repeats, warm_ups=1, device=device)
-        latents = self.params.latents
-        show(
-            {
-                "benchmark": f"latents, {part}",
-                "size": self.size,
-                "precision": latents.precision,
-                "batch_size": latents.batch_size,
-                of: count,
-                **timing.rounded(),
-                f"{of}_per_s": round(count / timing.median_s, 2),
-                **machine(self.device),
-            }
-        )
+        """Time a call that does `count` things `of` a kind; print its line. Out of memory is a result too."""
+        described: dict[str, object] = {
+            "benchmark": f"latents, {part}",
+            "size": self.size,
+            "precision": self.params.latents.precision,
+            "batch_size": self.params.latents.batch_size,
+            of: count,
+        }
+        try:
+            timing = measure(function, repeats=self.repeats, warm_ups=1, device=device)
+        except torch.cuda.OutOfMemoryError:
+            show({**described, "error": "out of memory", **machine(self.device)})
+            return
+        rate = {f"{of}_per_s": round(count / timing.median_s, 2)}
+        show({**described, **timing.rounded(), **rate, **machine(self.device)})
 
 
 def main(
@@ -123,12 +122,16 @@ def params_of(
     size: EncoderSize, *, device: Device, precision: Precision, batch_size: int, num_outfits: int
 ) -> Params:
     """The demo's sizes, or DeepFashion's as in the profile deepfashion-512."""
-    pixels = {"height_px": 256, "width_px": 176} if size == "tiny" else {"height_px": 1101, "width_px": 750}
+    height_px, width_px = (256, 176) if size == "tiny" else (1101, 750)
     full = LatentsParams(height_px=512, width_px=512, texture_height_px=768, texture_width_px=512)
     latents = LatentsParams() if size == "tiny" else full
     return Params(
         dataset=DatasetParams(
-            num_outfits=num_outfits, num_test_outfits=NUM_TEST_OUTFITS, damaged_items=False, **pixels
+            num_outfits=num_outfits,
+            num_test_outfits=NUM_TEST_OUTFITS,
+            damaged_items=False,
+            height_px=height_px,
+            width_px=width_px,
         ),
         texture=TextureParams() if size == "tiny" else TextureParams(part_size_px=128, fill_margin_px=16),
         latents=latents.model_copy(update={"precision": precision, "batch_size": batch_size}),
@@ -225,30 +228,38 @@ def time_training(setting: Setting, *, workspace: Workspace, other: Workspace) -
         other.stage_dir(stage).symlink_to(workspace.stage_dir(stage))
     uncached = setting.params.latents.model_copy(update={"cache": False})
     without = setting.params.model_copy(update={"latents": uncached})
-    model = model_for(setting.size).to(setting.device)
+    model = model_for(setting.size, device=setting.device)
     for name, place, params in (("cache", workspace, setting.params), ("pixels", other, without)):
         for stage in ("latents", "shards"):
             run_stage(stage, params, workspace=place, mapper=SerialMapper())
-        loader = loader_of(params, workspace=place)
-        facts = EmbeddingFacts(image_spread=torch.from_numpy(loader.image_spread()), blank=None)
-        first = next(loader.epoch(0))
+        time_source(setting, name=name, loader=loader_of(params, workspace=place), model=model)
 
-        def read(loader: Loader = loader) -> None:
-            for _ in loader.epoch(0):
-                pass
 
-        def train(loader: Loader = loader, facts: EmbeddingFacts = facts) -> None:
-            for batch in loader.epoch(0):
-                step(model, batch=batch, facts=facts, setting=setting)
+def time_source(setting: Setting, *, name: str, loader: Loader, model: MCLD) -> None:
+    """Reading alone, a step alone, and both through an epoch."""
+    facts = EmbeddingFacts(image_spread=torch.from_numpy(loader.image_spread()), blank=None)
+    first = next(loader.epoch(0))
 
-        def step_alone(batch: Batch = first, facts: EmbeddingFacts = facts) -> None:
+    def read() -> None:
+        for _ in loader.epoch(0):
+            pass
+
+    def train() -> None:
+        for batch in loader.epoch(0):
             step(model, batch=batch, facts=facts, setting=setting)
 
-        rows = {"of": "rows", "device": setting.device}
-        setting.report(f"reading an epoch from {name}", function=read, count=loader.num_pairs, **rows)
-        setting.report(f"training an epoch from {name}", function=train, count=loader.num_pairs, **rows)
-        if name == "cache":
-            setting.report("training step alone", function=step_alone, count=len(first.pairs), **rows)
+    parts: dict[str, tuple[Callable[[], None], int]] = {
+        "reading an epoch": (read, loader.num_pairs),
+        "training an epoch": (train, loader.num_pairs),
+        "training step alone": (
+            lambda: step(model, batch=first, facts=facts, setting=setting),
+            len(first.pairs),
+        ),
+    }
+    for part, (function, count) in parts.items():
+        setting.report(
+            f"{part}, from {name}", function=function, count=count, of="rows", device=setting.device
+        )
 
 
 def loader_of(params: Params, *, workspace: Workspace) -> Loader:
@@ -268,7 +279,7 @@ def loader_of(params: Params, *, workspace: Workspace) -> Loader:
     )
 
 
-def step(model: MCLD, *, batch: Batch, facts: EmbeddingFacts, setting: Setting) -> Tensor:
+def step(model: MCLD, *, batch: Batch, facts: EmbeddingFacts, setting: Setting) -> None:
     """Forward and backward; half precision as on the encoders, where that is bfloat16."""
     schedule = NoiseSchedule()
     draws = draw_step(batch, train=TRAIN, diffusion=DIFFUSION, num_timesteps=schedule.num_timesteps)
@@ -287,7 +298,6 @@ def step(model: MCLD, *, batch: Batch, facts: EmbeddingFacts, setting: Setting) 
                 diffusion=DIFFUSION,
             ).total
         torch.autograd.backward(loss)
-    return loss.detach()
 
 
 if __name__ == "__main__":

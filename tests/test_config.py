@@ -55,6 +55,11 @@ def _names(values: dict[str, Any]) -> dict[str, list[str]]:
         ({"train": {"steps": 0}}, "p.yaml: train.steps: 0 is not allowed: .*greater than or equal to 1"),
         ({"train": {"learning_rate": "fast"}}, "p.yaml: train.learning_rate: 'fast' is not allowed"),
         ({"latents": {"height_px": 100}}, "p.yaml: latents.height_px: 100 is not allowed: .*multiple of 8"),
+        (
+            {"latents": {"precision": "int8"}},
+            "p.yaml: latents.precision: 'int8' is not allowed: .*'bfloat16'",
+        ),
+        ({"latents": {"fit": "crop"}}, "p.yaml: latents.fit: 'crop' is not allowed: .*'squash' or 'pad'"),
         ({"dataset": {"source": "deepfashion"}}, "p.yaml: dataset.root_dir: needed by source 'deepfashion'"),
         (
             {"face": {"recogniser": "insightface"}},

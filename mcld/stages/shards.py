@@ -120,7 +120,7 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     out_dir = workspace.stage_dir(STAGE)
     index = read_index(workspace.stage_dir("dataset"))
     latents = Column.open(workspace.stage_dir("latents"))
-    columns, view_members = _joined(latents, workspace=workspace)
+    columns, view_members = _open_columns(latents, workspace=workspace)
     outfits, counts = plan_outfits(index, columns=columns)
     manifest, num_reused = run_parts(
         STAGE,
@@ -149,12 +149,22 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
 
 
-def _joined(latents: Column, *, workspace: Workspace) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+def _open_columns(latents: Column, *, workspace: Workspace) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """The columns that hold something, and what every view then has: latents may be left to be made later."""
     others = tuple(Column.open(workspace.stage_dir(stage)) for stage in COLUMNS if stage != "latents")
-    if not _settings_of(latents)["cache"]:
+    if not _are_kept(latents):
         return others, CONDITION_MEMBERS
     return (*others, latents), CONDITION_MEMBERS + LATENT_MEMBERS
+
+
+def _are_kept(latents: Column) -> bool:
+    cache = latents.manifest.settings.get("cache")
+    if not isinstance(cache, bool):
+        raise DataError(
+            f"{latents.directory / MANIFEST_NAME}: does not say whether latents are kept; "
+            "run the stage 'latents' again"
+        )
+    return cache
 
 
 def _settings_of(latents: Column) -> dict[str, object]:
@@ -164,7 +174,7 @@ def _settings_of(latents: Column) -> dict[str, object]:
 
 def _copy_blank(latents: Column, *, out_dir: Path) -> dict[str, str]:
     """The blank image's embedding lies where the latents do; returns its sha256 by name."""
-    if not _settings_of(latents)["cache"]:
+    if not _are_kept(latents):
         (out_dir / BLANK_NAME).unlink(missing_ok=True)
         return {}
     data = latents.read_file(BLANK_NAME)

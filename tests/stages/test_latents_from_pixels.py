@@ -196,6 +196,16 @@ def test_training_and_sampling_without_a_cache_end_in_the_bytes_of_those_with_on
     assert any(name.startswith("generated/") for name in found[0])
 
 
+def test_images_of_the_models_aspect_are_padded_as_they_are_squashed(
+    cached: Workspace, textured: Workspace, tmp_path: Path
+) -> None:
+    padded = packed(textured, tmp_path / "run", params=params_with(CACHED, section="latents", fit="pad"))
+    for stage in ("latents", "shards"):
+        tars, others = (contents(space.stage_dir(stage)) for space in (cached, padded))
+        assert any(name.endswith(".tar") for name in tars)
+        assert all(others[name] == data for name, data in tars.items() if name.endswith(".tar"))
+
+
 def test_the_settings_of_the_shards_say_how_everything_is_laid_out(
     textured: Workspace, tmp_path: Path
 ) -> None:

@@ -117,6 +117,17 @@ def test_missing_column_names_the_stage_to_run(workspace_copy: Workspace) -> Non
         run_data_stage("shards", workspace=workspace_copy)
 
 
+def test_latents_of_an_earlier_version_are_an_error_naming_the_stage_to_run(
+    workspace_copy: Workspace,
+) -> None:
+    path = workspace_copy.stage_dir("latents") / "manifest.json"
+    path.write_text(path.read_text().replace('"cache": true,', ""))
+    with pytest.raises(
+        DataError, match=r"latents/manifest\.json: does not say .*run the stage 'latents' again"
+    ):
+        run_data_stage("shards", workspace=workspace_copy)
+
+
 def test_damaged_column_part_is_an_error_naming_it(workspace_copy: Workspace) -> None:
     path = workspace_copy.stage_dir("texture") / "part-00000.tar"
     data = bytearray(path.read_bytes())
