@@ -6,11 +6,10 @@ so that a GPU need not wait for them.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -30,6 +29,7 @@ from mcld.conditions.densepose import (
 from mcld.config import DenseposeParams
 from mcld.data.columns import write_part
 from mcld.devices import pick_device
+from mcld.stages.ahead import ahead
 from mcld.stages.columns import Images, read_pixels
 from mcld.stages.densepose import Members, item_or_exclusion, members_or_reason
 from mcld.stages.densepose_weights import ready_weights
@@ -38,7 +38,6 @@ from mcld.storage import sha256_of_file
 from mcld.types import Exclusion, ImageRecord
 from mcld.workspace import Workspace
 
-NUM_BATCHES_AHEAD = 2
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Read = np.ndarray | str  # an image at network size, or why it cannot be decoded
@@ -96,7 +95,8 @@ class EstimatedIuv(PartWork[Images]):
             device=self.device,
             precision=self.params.precision,
         )
-        for batch, read in _ahead(self._batches(images), pool=pool, root_dir=self.root_dir):
+        reading = partial(_read, root_dir=self.root_dir)
+        for batch, read in ahead(self._batches(images), read=reading, pool=pool):
             pixels = [item for item in read if not isinstance(item, str)]
             people = iter(self._people(network, resized=pixels, image_hw=_size(batch[0])))
             for image, item in zip(batch, read, strict=True):
@@ -157,25 +157,7 @@ def _size(image: ImageRecord) -> tuple[int, int]:
     return image.height_px, image.width_px
 
 
-def _ahead(
-    batches: Iterable[Images], *, pool: ThreadPoolExecutor, root_dir: Path
-) -> Iterator[tuple[Images, list[Read]]]:
-    """Batches with their images at network size; the next ones are being read meanwhile."""
-    waiting: deque[tuple[Images, list[Future[Read]]]] = deque()
-    for batch in batches:
-        waiting.append((batch, [pool.submit(_read, image, root_dir) for image in batch]))
-        if len(waiting) > NUM_BATCHES_AHEAD:
-            yield _waited_for(waiting.popleft())
-    while waiting:
-        yield _waited_for(waiting.popleft())
-
-
-def _waited_for(item: tuple[Images, list[Future[Read]]]) -> tuple[Images, list[Read]]:
-    batch, futures = item
-    return batch, [future.result() for future in futures]
-
-
-def _read(image: ImageRecord, root_dir: Path) -> Read:
+def _read(image: ImageRecord, *, root_dir: Path) -> Read:
     """The image's pixels at network size."""
     pixels = read_pixels(image, root_dir=root_dir)
     return pixels if isinstance(pixels, str) else resize(pixels)
