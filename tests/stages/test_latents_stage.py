@@ -79,9 +79,8 @@ def test_an_image_that_cannot_be_decoded_is_left_out_with_the_reason(
     data = damage((root_dir / bad.path).read_bytes())
     (root_dir / bad.path).write_bytes(data)
     # As an index knows it that was made without decoding: the bytes are the indexed ones, and no picture.
-    indexed = tuple(
-        replace(image, sha256=sha256_of_bytes(data)) if image is bad else image for image in images
-    )
+    damaged = replace(bad, sha256=sha256_of_bytes(data), num_bytes=len(data))
+    indexed = tuple(damaged if image is bad else image for image in images)
     output = work_of(textured, root_dir=root_dir).build(indexed, path=tmp_path / "part-00000.tar")
     assert [(item.key, item.reason, item.stage) for item in output.exclusions] == [
         (bad.key, reason, "latents")

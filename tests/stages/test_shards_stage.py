@@ -14,7 +14,7 @@ from mcld.data.deepfashion import parse_name
 from mcld.data.index import read_index
 from mcld.data.loader import Loader, Samples
 from mcld.data.manifest import read_manifest
-from mcld.data.shards import VIEW_MEMBERS, ShardSet, verify_shards
+from mcld.data.shards import CONDITION_MEMBERS, LATENT_MEMBERS, ShardSet, verify_shards
 from mcld.errors import DataError
 from mcld.stages.shards import cut
 from mcld.storage import sha256_of_file
@@ -61,7 +61,7 @@ def test_facts_of_the_columns_stay_out_of_the_shards(finished_workspace: Workspa
     shards = ShardSet.open(finished_workspace.stage_dir("shards"))
     for sample in shards.samples:
         members = {name.partition(".")[2] for name in shards.read_sample(sample) if name != "json"}
-        assert members == set(VIEW_MEMBERS)
+        assert members == {*CONDITION_MEMBERS, *LATENT_MEMBERS}
 
 
 def test_a_sample_says_of_every_view_what_the_face_column_says(finished_workspace: Workspace) -> None:
