@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from mcld.errors import ConfigError
@@ -37,6 +39,21 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("runtime.device: 'cuda' is asked for, but PyTorch sees no GPU; use 'auto' or 'cpu'")
     return torch.device("cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+@contextmanager
+def fitting_in_memory(setting: str, *, value: int) -> Iterator[None]:
+    """Within it, running out of memory is a ConfigError that names the setting of how much is done at once."""
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        reason = str(error).partition("\n")[0] or "out of memory"
+        raise ConfigError(
+            f"{setting}: {value} at once do not fit into memory ({reason}); lower it and repeat the command: "
+            "finished parts are kept"
+        ) from error
 
 
 def on_device(value: Value, *, device: torch.device) -> Value:

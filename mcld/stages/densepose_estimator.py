@@ -28,7 +28,7 @@ from mcld.conditions.densepose import (
 )
 from mcld.config import DenseposeParams
 from mcld.data.columns import write_part
-from mcld.devices import pick_device
+from mcld.devices import fitting_in_memory, pick_device
 from mcld.stages.ahead import ahead
 from mcld.stages.columns import Images, read_pixels
 from mcld.stages.densepose import Members, item_or_exclusion, members_or_reason
@@ -108,7 +108,8 @@ class EstimatedIuv(PartWork[Images]):
         if not resized:
             return []
         person = self.params.person
-        return find_people_in_resized(network, resized=resized, image_hw=image_hw, person=person)
+        with fitting_in_memory("densepose.batch_size", value=self.params.batch_size):
+            return find_people_in_resized(network, resized=resized, image_hw=image_hw, person=person)
 
     def _batches(self, images: Images) -> Iterator[Images]:
         """Images of one size together, up to `batch_size` of them."""

@@ -22,6 +22,7 @@ from mcld.data.codec import decode_image, encode_npy
 from mcld.data.columns import Column, write_part
 from mcld.data.index import read_index
 from mcld.data.shards import BLANK_NAME
+from mcld.devices import fitting_in_memory
 from mcld.errors import DataError
 from mcld.stages.ahead import ahead
 from mcld.stages.columns import Images, column_plans, images_dir, read_pixels, report_of
@@ -153,7 +154,8 @@ def _encode(
     views = {image.key: view for image, view in zip(batch, found, strict=True) if not isinstance(view, str)}
     reasons = {image.key: view for image, view in zip(batch, found, strict=True) if isinstance(view, str)}
     if views:
-        latents = encoder.encode(list(views.values()))
+        with fitting_in_memory("latents.batch_size", value=encoder.batch_size):
+            latents = encoder.encode(list(views.values()))
         for index, (key, reason) in enumerate(zip(views, why_unusable(latents), strict=True)):
             if reason is None:
                 yield key, _members(latents, view=index)
