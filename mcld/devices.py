@@ -43,7 +43,7 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 @contextmanager
 def fitting_in_memory(setting: str, *, value: int) -> Iterator[None]:
-    """Within it, running out of memory is a ConfigError that names the setting of how much is done at once."""
+    """Within it, running out of memory is a ConfigError naming the setting of how much is done at once."""
     import torch
 
     try:
