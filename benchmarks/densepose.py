@@ -46,12 +46,12 @@ def main(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(2)
-    state = _recipe() if weights is None else read_safetensors(weights)
+    state = recipe_weights() if weights is None else read_safetensors(weights)
     precisions = [torch.float32, torch.bfloat16]
     if device.type == "cuda":
         precisions.append(torch.float16)  # the processor has no fast kernels for it
     for num_images in batch or [1]:
-        images = [_image(index % NUM_NOISES) for index in range(num_images)]
+        images = [photograph(index % NUM_NOISES) for index in range(num_images)]
         _show_processor_work(images[0], repeats=repeats)
         expected: list[People] = []
         for dtype in precisions:
@@ -125,14 +125,15 @@ def _top(found: Tensor, expected: Tensor) -> float:
     return float((found[:1] - expected[:1]).abs().max()) if len(found) and len(expected) else float("nan")
 
 
-def _recipe() -> dict[str, Tensor]:
+def recipe_weights() -> dict[str, Tensor]:
+    """The recipe's weights by name, float32."""
     shapes = {name: tuple(value.shape) for name, value in empty_network().state_dict().items()}
     arrays = recipe_state(shapes, seed=SEED, uv_spread=UV_SPREAD)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _image(index: int) -> np.ndarray:
-    """The recipe's image of DeepFashion's size, with its columns moved along."""
+def photograph(index: int) -> np.ndarray:
+    """(1101, 750, 3) uint8 RGB, the recipe's image of DeepFashion's size, with its columns moved along."""
     return np.ascontiguousarray(np.roll(recipe_image(0)[..., ::-1], 40 * index, axis=1))
 
 
