@@ -12,6 +12,7 @@ import os
 import pickle
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,15 +78,37 @@ def checkout(tmp_path: Path) -> Path:
 
 def repro(checkout: Path, **extra: str) -> subprocess.CompletedProcess[str]:
     """What a user types."""
+    return run_program("dvc", "repro", cwd=checkout, **extra)
+
+
+def run_program(*arguments: str, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    """On all cores, every time on as many: sums are added in another order on another number."""
     return subprocess.run(
-        ["dvc", "repro"],
-        cwd=checkout,
+        arguments,
+        cwd=cwd,
         env=environment(OMP_NUM_THREADS=str(os.cpu_count()), **extra),
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file of a finished stage."""
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def contents_made_anew(workspace: Workspace) -> dict[str, bytes]:
+    """The column of IUV maps as a run that nobody disturbed leaves it."""
+    kept = workspace.root / "kept"
+    workspace.stage_dir("densepose").rename(kept)
+    done = run_program(sys.executable, "-m", "mcld", "run", "densepose", cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    made = contents(workspace.stage_dir("densepose"))
+    shutil.rmtree(workspace.stage_dir("densepose"))
+    kept.rename(workspace.stage_dir("densepose"))
+    return made
 
 
 @pytest.mark.slow
@@ -95,9 +118,15 @@ def test_profile_files_and_dvc_repro_are_all_it_takes(checkout: Path) -> None:
     assert PASSWORD_VARIABLE in without.stderr
     assert not (checkout / "artifacts" / "dataset" / "manifest.json").exists()
 
-    done = repro(checkout, **{PASSWORD_VARIABLE: PASSWORD})
+    password = {PASSWORD_VARIABLE: PASSWORD}
+    killed = repro(checkout, MCLD_FAULT="densepose:part_written:2", **password)
+    assert killed.returncode != 0
+    assert "failed to reproduce 'densepose'" in killed.stderr
+    done = repro(checkout, **password)
     assert done.returncode == 0, done.stderr[-4000:]
     workspace = Workspace(root=checkout)
+    report = json.loads((checkout / ".mcld" / "reports" / "densepose.json").read_text())
+    assert report["num_reused"] == 1  # of the killed run's two parts the one that had its record
     assert all((workspace.stage_dir(spec.name) / "manifest.json").is_file() for spec in STAGES)
     assert (workspace.stage_dir("report") / "index.html").is_file()
     images = {image.key: image for image in read_index(workspace.stage_dir("dataset")).images}
@@ -111,6 +140,7 @@ def test_profile_files_and_dvc_repro_are_all_it_takes(checkout: Path) -> None:
     again = repro(checkout)
     assert again.returncode == 0, again.stderr
     assert "Data and pipelines are up to date" in again.stdout
+    assert contents_made_anew(workspace) == contents(workspace.stage_dir("densepose"))
     key = next(iter(facts))
     assert key in images
     picture = run_python("-m", "mcld", "conditions", "show", key, cwd=checkout)
