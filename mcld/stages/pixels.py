@@ -75,7 +75,10 @@ def release_encoders() -> None:
 
 @lru_cache(maxsize=1)
 def _vae(source: EncoderSource, precision: str) -> AutoencoderKL:
-    return load_vae(source.weights_dir / "vae", dtype=getattr(torch, precision)).to(source.device)
+    vae = load_vae(source.weights_dir / "vae", dtype=getattr(torch, precision)).to(source.device)
+    if source.device != "cpu":  # where convolutions want their kernels so
+        vae.to(memory_format=torch.channels_last)
+    return vae
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
