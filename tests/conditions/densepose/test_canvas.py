@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mcld.conditions.densepose.canvas import UvOverflow, _interpolate_at, paint_iuv, whole_box
+from mcld.conditions.densepose.canvas import (
+    PIXELS_AT_ONCE,
+    UvOverflow,
+    _interpolate_at,
+    _interpolate_rows,
+    paint_iuv,
+    whole_box,
+)
 from mcld.conditions.densepose.chart_head import Charts
 
 ARM, HEAD = 3, 23
@@ -80,4 +87,27 @@ def test_u_at_a_pixels_part_is_what_interpolating_every_part_gives(size: tuple[i
     part = torch.randint(25, size, generator=generator)
     every = F.interpolate(chart[None], size, mode="bilinear", align_corners=False)[0]
     expected = every.gather(0, part[None])[0]
-    assert torch.allclose(_interpolate_at(part, chart_PSS=chart), expected, atol=2e-5)
+    found = _interpolate_at(part, chart_PSS=chart, rows=range(size[0]), size=size)
+    assert torch.allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 300), (112, 112), (250, 40)])
+def test_rows_of_a_chart_are_those_of_the_whole_interpolated_chart(size: tuple[int, int]) -> None:
+    chart = torch.rand(3, 112, 112, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(chart[None], size, mode="bilinear", align_corners=False)[0]
+    for rows in (range(size[0]), range(size[0] // 2, size[0])):
+        found = _interpolate_rows(chart, rows=rows, size=size)
+        assert torch.allclose(found, expected[:, rows.start : rows.stop], atol=2e-5)
+
+
+def test_a_large_box_is_painted_in_pieces_as_in_one() -> None:
+    value = charts(part=HEAD)
+    value.u[:, HEAD] = torch.linspace(0, 1, 8)[:, None]
+    height, width = 3, PIXELS_AT_ONCE // 2  # two pieces: of two rows and of one
+    box = torch.tensor([0.0, 0.0, width, height])
+    found = paint_iuv(value, row=0, box_4=box, image_hw=(height, width), uv_overflow="clamp")
+    narrow = paint_iuv(
+        value, row=0, box_4=torch.tensor([0.0, 0.0, 4, height]), image_hw=(height, 4), uv_overflow="clamp"
+    )
+    assert np.array_equal(found[:, 0], narrow[:, 0])
+    assert np.array_equal(found[:, -1], narrow[:, -1])
