@@ -24,6 +24,7 @@ from mcld.data.index import read_index
 from mcld.data.shards import BLANK_NAME
 from mcld.devices import fitting_in_memory
 from mcld.errors import DataError
+from mcld.faults import passing
 from mcld.stages.ahead import ahead
 from mcld.stages.columns import Images, column_plans, images_dir, read_pixels, report_of
 from mcld.stages.mapper import Mapper
@@ -124,6 +125,7 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     (out_dir / BLANK_NAME).unlink(missing_ok=True)
     for name, data in files.items():
         write_bytes(out_dir / name, data=data)
+    passing(f"{STAGE}:blank_written")
     hashes = {name: sha256_of_bytes(data) for name, data in files.items()}
     finish(replace(manifest, settings=shown, files=hashes), out_dir=out_dir)
     return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)

@@ -26,7 +26,12 @@ DATA_STAGES = ("dataset", "densepose", "face", "texture")
 # Points and passings: with 4 steps and a checkpoint every 2, before, between and after checkpoints.
 KILLS = {
     "weights": ("weights:file_copied:1", "weights:file_copied:7", "weights:manifest_written:1"),
-    "latents": ("latents:part_written:2", "latents:record_written:1", "latents:manifest_written:1"),
+    "latents": (
+        "latents:part_written:2",
+        "latents:record_written:1",
+        "latents:blank_written:1",
+        "latents:manifest_written:1",
+    ),
     "shards": (),
     "train": (
         "train:step:1",

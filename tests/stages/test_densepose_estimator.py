@@ -115,6 +115,25 @@ def test_an_image_without_a_person_is_an_exclusion(state: dict[str, Tensor], tmp
     assert [(e.key, e.reason) for e in output.exclusions] == [(image.key, "no person detected")]
 
 
+@pytest.mark.slow
+def test_images_of_any_shape_get_a_map_of_their_size_or_nobody(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    shapes = {"1_front": (16, 16), "2_side": (30, 500), "3_back": (700, 40), "4_full": (5000, 8000)}
+    images = tuple(
+        record(tmp_path, name=name, pixels=np.resize(picture(200), (*shape, 3)))
+        for name, shape in shapes.items()
+    )
+    output = estimator(state, tmp_path).build(images, path=tmp_path / "part.tar")
+    members = dict(read_members((tmp_path / "part.tar").read_bytes(), place="the part"))
+    found = [image for image in images if f"{image.key}.iuv.png" in members]
+    for image in found:  # reading checks the size
+        data = members[f"{image.key}.iuv.png"]
+        assert decode_iuv(data, height_px=image.height_px, width_px=image.width_px)[..., 0].any()
+    assert {exclusion.reason for exclusion in output.exclusions} <= {"no person detected"}
+    assert len(found) + len(output.exclusions) == len(images)
+
+
 def test_an_image_that_changed_is_an_error_that_names_it(state: dict[str, Tensor], tmp_path: Path) -> None:
     image = record(tmp_path, name="1_front", pixels=picture(200))
     (tmp_path / "1_front.png").write_bytes(b"other bytes")
