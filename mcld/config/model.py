@@ -1,0 +1,100 @@
+"""Sections of the model and of what is done with it, from `model` to `report`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mcld.config.section import NonNegative, NonNegativeReal, Positive, PositiveReal, Probability, Section
+from mcld.types import IuvResize
+
+
+class ModelParams(Section):
+    """The MCLD network besides the base UNet's own configuration (which comes with the base weights)."""
+
+    aggregation: Literal["mfca", "concat"] = "mfca"
+    use_texture: bool = True
+    use_face: bool = True
+    use_reference: bool = True
+    face_scale: NonNegativeReal = 0.5
+    num_face_tokens: Positive = 16
+    projector_dim: Positive = 64
+    projector_depth: Positive = 2
+    projector_heads: Positive = 4
+    projector_head_dim: Positive = 16
+    iuv_channel_order: Literal["iuv", "vui"] = "iuv"
+    iuv_resize: IuvResize = "nearest"
+    reference_precision: Literal["compute", "float16"] = "compute"
+
+
+class DiffusionParams(Section):
+    """Noise schedule and loss."""
+
+    beta_schedule: Literal["scaled_linear", "linear"] = "scaled_linear"
+    snr_gamma: PositiveReal = 5.0
+    noise_offset: NonNegativeReal = 0.05
+    face_loss_weight: NonNegativeReal = 1.0
+    normalise_face_mask: bool = True
+
+
+class TrainParams(Section):
+    """Optimisation. The run is a function of these values, the shards and the weights alone."""
+
+    seed: NonNegative = 0
+    steps: Positive = 400
+    batch_size: Positive = 8
+    optimizer: Literal["adamw", "muon"] = "muon"  # muon: for kernels and matrices, AdamW for the rest
+    learning_rate: PositiveReal = 1e-3
+    kernel_learning_rate: PositiveReal = 1e-2  # muon
+    warmup_steps: NonNegative = 20
+    final_learning_rate_fraction: Probability = 0.1
+    weight_decay: NonNegativeReal = 0.01  # adamw
+    max_grad_norm: PositiveReal = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    dropout_unit: Literal["sample", "batch"] = (
+        "sample"  # what a draw of the three probabilities decides about
+    )
+    null_probability: Probability = 0.1  # all appearance is dropped: what guidance leads away from
+    null_condition: Literal["zero-vectors", "blank-image"] = "zero-vectors"  # what dropped embeddings become
+    null_drops_face: bool = True
+    image_dropout_probability: Probability = 0.1  # the image embedding alone is dropped
+    reference_dropout_probability: Probability = 0.0  # the reference alone is dropped
+    image_noise: NonNegativeReal = 0.05  # of the image embedding's own standard deviation
+    ema: bool = True  # keep a moving average of the weights, and use it
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    pairs_per_visit: Positive = 4
+    shuffle_outfits: Positive = 64
+    checkpoint_every_steps: Positive = 100
+    sample_every_steps: Positive = 200
+    num_sample_pairs: Annotated[int, Field(ge=1, le=32)] = 4
+
+
+class GenerateParams(Section):
+    """Sampling of the test pairs.
+
+    A pair's noise comes from (seed, pair) alone or, as in the authors' code, from one stream for all.
+    """
+
+    seed: NonNegative = 0
+    num_pairs: NonNegative = 48  # 0: every test pair
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000)] = 10
+    guidance_scale: Annotated[float, Field(ge=1.0, le=30.0)] = 1.5
+    beta_schedule: Literal["training", "scaled_linear", "linear"] = "training"
+    noise_stream: Literal["pair", "global"] = "pair"
+    batch_size: Positive = 16
+    height_px: Positive = 256  # of the images written, and compared: each protocol names its size
+    width_px: Positive = 176
+
+
+class EvaluateParams(Section):
+    """Which metrics must be present; all others that can be computed are computed."""
+
+    require: tuple[str, ...] = ()
+
+
+class ReportParams(Section):
+    """The page a person looks at."""
+
+    num_rows: Annotated[int, Field(ge=1, le=64)] = 12
+    title: str = "MCLD on the embedded people"

@@ -1,0 +1,124 @@
+"""The whole configuration, and reading it: the only place that opens params.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from mcld.config.conditions import DenseposeParams, FaceParams, LatentsParams, TextureParams
+from mcld.config.data import DatasetParams, ShardsParams, WeightsParams
+from mcld.config.model import (
+    DiffusionParams,
+    EvaluateParams,
+    GenerateParams,
+    ModelParams,
+    ReportParams,
+    TrainParams,
+)
+from mcld.config.section import NonNegative, Section
+from mcld.errors import ConfigError
+from mcld.recipes import DEFAULT, Recipe, with_recipe
+
+PARAMS_PATH = Path("params.yaml")
+
+
+class RuntimeParams(Section):
+    """Speed and place only: nothing here is a dependency of any stage."""
+
+    num_workers: NonNegative = 0  # 0: one per core
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU rounds differently, as another CPU does
+    compile: bool = False  # train through torch.compile
+    tracking_uri: str | None = None  # default: a file in the workspace
+    experiment: str = "mcld"
+
+
+class Params(Section):
+    """The whole configuration of a pipeline. Fields of the recipe that are absent or null take its values."""
+
+    recipe: Recipe = DEFAULT
+    dataset: DatasetParams = DatasetParams()
+    weights: WeightsParams = WeightsParams()
+    densepose: DenseposeParams = DenseposeParams()
+    face: FaceParams = FaceParams()
+    texture: TextureParams = TextureParams()
+    latents: LatentsParams = LatentsParams()
+    shards: ShardsParams = ShardsParams()
+    model: ModelParams = ModelParams()
+    diffusion: DiffusionParams = DiffusionParams()
+    train: TrainParams = TrainParams()
+    generate: GenerateParams = GenerateParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    report: ReportParams = ReportParams()
+    runtime: RuntimeParams = RuntimeParams()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_recipe(cls, raw: object) -> object:
+        return with_recipe(raw) if isinstance(raw, dict) else raw
+
+
+def num_workers(runtime: RuntimeParams) -> int:
+    """How many processes or threads to use on this machine."""
+    return runtime.num_workers or os.cpu_count() or 1
+
+
+def load_params(path: Path = PARAMS_PATH) -> Params:
+    """Read and check a params file.
+
+    Raises ConfigError naming the file, the key, the value, and the nearest known key or the bound it breaks.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        raw = YAML(typ="safe").load(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: not found; run the command in the project's folder, "
+            "or `mcld profile use mannequins-tiny`"
+        ) from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"{path}: holds no sections; `mcld profile use mannequins-tiny` writes a complete one"
+        )
+    return parse_params(raw, place=str(path))
+
+
+def parse_params(raw: dict[str, object], *, place: str) -> Params:
+    """Check plain data against `Params`; `place` names its origin in errors. Raises ConfigError."""
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        problems = [_describe(detail) for detail in error.errors()]
+        raise ConfigError("\n".join(f"{place}: {problem}" for problem in problems)) from error
+
+
+def _describe(detail: ErrorDetails) -> str:
+    """One problem as a sentence: what key, what value, what would do."""
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{_suggestion(detail['loc'])}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return message
+    return f"{key}: {detail['input']!r} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    """The nearest known key, or all keys of that section."""
+    section: type[Section] = Params
+    for part in location[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, Section)
+        section = annotation
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
+    return f"; did you mean '{close[0]}'?" if close else f"; known keys: {', '.join(known)}"
