@@ -22,6 +22,14 @@ class Device(enum.StrEnum):
     cuda = "cuda"
 
 
+class Precision(enum.StrEnum):
+    """In which a check computes."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 check_app = typer.Typer(help="Compare with recorded numbers.", no_args_is_help=True)
 
 
@@ -50,12 +58,18 @@ def check_densepose_command(
     device: Annotated[
         Device, typer.Option(help="Where to compute; a GPU's float32 is allowed larger errors.")
     ] = Device.cpu,
+    precision: Annotated[
+        Precision, typer.Option(help="Of half precision the errors are told, and no check.")
+    ] = Precision.float32,
 ) -> None:
     """Is our DensePose detectron2's? Exit code 1 if any number is above its tolerance."""
+    import torch
+
     from mcld.devices import pick_device
     from mcld.parity.densepose import check_densepose
 
-    show_rows(check_densepose(directory, device=pick_device(device.value)))
+    dtype: torch.dtype = getattr(torch, precision.value)
+    show_rows(check_densepose(directory, device=pick_device(device.value), precision=dtype))
 
 
 @check_app.command("texture")

@@ -9,8 +9,9 @@ pixels and of detections where the name says so.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ class Tolerances:
     uv_pixels: float = 400
     uv_step: float = 1  # of 255
     num_detections: float = 1
+    num_missing: float = 0  # of the recorded detections
 
 
 ON_CPU = Tolerances()
@@ -71,6 +73,10 @@ ON_GPU = Tolerances(
     uv_pixels=4000,
     num_detections=3,
 )
+
+
+# Half precision: what it changes is told, against float32 as recorded; only the input must be right.
+ONLY_TOLD = Tolerances(**{field.name: math.inf for field in fields(Tolerances)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +96,28 @@ class _Case:
 
 
 def check_densepose(
-    directory: Path, *, device: torch.device, uv_overflow: UvOverflow = RECORDED_UV_OVERFLOW
+    directory: Path,
+    *,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    uv_overflow: UvOverflow = RECORDED_UV_OVERFLOW,
 ) -> Iterator[Row]:
-    """Every check, as it is done. Raises DataError when the folder cannot be used."""
+    """Every check, as it is done; in half precision errors are told, and nothing is asked of them.
+
+    Raises DataError when the folder cannot be used.
+    """
     paths = sorted(directory.glob("case_*.json"))
     if not paths:
         raise DataError(f"{directory}: no case_*.json; give a folder of recorded DensePose cases")
     cases = [_read_case(path) for path in paths]
-    tolerances = ON_CPU if device.type == "cpu" else ON_GPU
+    exact = ON_CPU if device.type == "cpu" else ON_GPU
+    tolerances = exact if precision == torch.float32 else ONLY_TOLD
     if (directory / "resize.json").exists():
         yield _check_sizes(directory / "resize.json")
     for case in cases:
-        yield from _check_case(case, device=device, tolerances=tolerances, uv_overflow=uv_overflow)
+        yield from _check_case(
+            case, device=device, precision=precision, tolerances=tolerances, uv_overflow=uv_overflow
+        )
 
 
 def _check_sizes(path: Path) -> Row:
@@ -142,7 +158,12 @@ def _read_image(path: Path, *, index: int) -> np.ndarray:
 
 
 def _check_case(
-    case: _Case, *, device: torch.device, tolerances: Tolerances, uv_overflow: UvOverflow
+    case: _Case,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
+    tolerances: Tolerances,
+    uv_overflow: UvOverflow,
 ) -> Iterator[Row]:
     state = recipe_state(
         {name: tuple(value.shape) for name, value in empty_network().state_dict().items()},
@@ -154,7 +175,10 @@ def _check_case(
     yield _check_digest(case, "image_bgr_sha256", found=_sha256_of_bgr(case.image))
     yield _check_digest(case, "resized_bgr_sha256", found=_sha256_of_bgr(resized))
     network = network_of(
-        {name: torch.from_numpy(value) for name, value in state.items()}, place=case.name, device=device
+        {name: torch.from_numpy(value) for name, value in state.items()},
+        place=case.name,
+        device=device,
+        dtype=precision,
     )
     yield from _check_probes(case, network=network, resized=resized, tolerance=tolerances.probe)
     image_hw = (case.image.shape[0], case.image.shape[1])
@@ -205,7 +229,7 @@ def _check_detections(case: _Case, *, people: People, tolerances: Tolerances) ->
     )
     if num_recorded == 0 or len(boxes) < num_recorded:
         missing = num_recorded - min(len(boxes), num_recorded)
-        yield Row(name=f"{case.name}: detections missing", error=missing, tolerance=0)
+        yield Row(name=f"{case.name}: detections missing", error=missing, tolerance=tolerances.num_missing)
         return
     score_error = np.abs(scores[:num_recorded] - expected["scores"])
     yield Row(name=f"{case.name}: scores", error=float(score_error.max()), tolerance=tolerances.score)

@@ -12,12 +12,20 @@ from mcld.errors import DataError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A check and its verdict. `note` says where the error is, if the check is about several values."""
+    """A check and its verdict. `note` says where the error is, if the check is about several values.
+
+    An infinite tolerance makes no check: the error is only told.
+    """
 
     name: str
     error: float
     tolerance: float
     note: str = ""
+
+    @property
+    def is_check(self) -> bool:
+        """Whether anything is asked of the error."""
+        return math.isfinite(self.tolerance)
 
     @property
     def passed(self) -> bool:

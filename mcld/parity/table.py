@@ -16,7 +16,7 @@ def heading() -> str:
 
 def describe(row: Row) -> str:
     """One row. `error` is relative unless the name gives a unit; NaN and infinity are shown as such."""
-    verdict = "ok" if row.passed else "ABOVE"
+    verdict = "ABOVE" if not row.passed else "ok" if row.is_check else "told"
     line = f"{row.name:<{NAME_WIDTH}}  {row.error:>8.1e}  {_tolerance(row):>9}  {verdict:<7}  {row.note}"
     return line.rstrip()
 
@@ -24,8 +24,12 @@ def describe(row: Row) -> str:
 def summarise(rows: Iterable[Row]) -> str:
     """The last line."""
     rows = tuple(rows)
-    return f"{len(rows)} checks, {sum(not row.passed for row in rows)} above tolerance"
+    num_told = sum(not row.is_check for row in rows)
+    told = f", {num_told} errors told" if num_told else ""
+    return f"{len(rows) - num_told} checks, {sum(not row.passed for row in rows)} above tolerance{told}"
 
 
 def _tolerance(row: Row) -> str:
+    if not row.is_check:
+        return "–"
     return "exact" if row.tolerance == 0.0 else f"{row.tolerance:.0e}"

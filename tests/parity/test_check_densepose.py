@@ -114,3 +114,12 @@ def test_folders_that_cannot_be_used_are_one_sentence(folder: Path, command: Com
     shutil.copyfile(golden_dir("densepose") / "case_b.png", folder / "case_b.png")
     with pytest.raises(DataError, match=r"case_b\.npz: not a readable .npz file"):
         list(check_densepose(folder, device=CPU))
+
+
+@pytest.mark.slow
+def test_half_precision_is_told_and_its_input_still_checked(folder: Path) -> None:
+    rows = {row.name: row for row in check_densepose(folder, device=CPU, precision=torch.bfloat16)}
+    assert all(row.passed for row in rows.values())
+    assert rows["case b: probe_input"].is_check
+    assert not rows["case b: u_f32s4"].is_check
+    assert rows["case b: u_f32s4"].error > 1e-3

@@ -54,3 +54,13 @@ def test_table_shows_error_tolerance_verdict_and_place() -> None:
         ["b", "nan", "exact", "ABOVE", "worst", "of", "2:", "c"],
     ]
     assert summarise(rows) == "2 checks, 1 above tolerance"
+
+
+def test_an_infinite_tolerance_tells_the_error_and_checks_nothing() -> None:
+    told = Row(name="what half precision changes", error=4.0, tolerance=math.inf)
+    checked = Row(name="its input", error=0.0, tolerance=0.0)
+    assert told.passed
+    assert not told.is_check
+    assert describe(told).split()[-3:] == ["4.0e+00", "–", "told"]
+    assert summarise([told, checked]) == "1 checks, 0 above tolerance, 1 errors told"
+    assert not Row(name="a NaN", error=math.nan, tolerance=math.inf).passed
