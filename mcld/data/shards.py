@@ -26,6 +26,7 @@ from mcld.data.codec import decode_npy
 from mcld.data.manifest import MANIFEST_NAME, check_file, read_manifest, read_named_file
 from mcld.data.tar import TarMember, list_members, read_members
 from mcld.errors import DataError
+from mcld.progress import track
 from mcld.storage import canonical_json, sha256_of_bytes, sha256_of_file, write_bytes
 from mcld.types import Latents, Manifest, Pair
 
@@ -192,9 +193,10 @@ def verify_shards(shards: ShardSet, *, deep: bool) -> int:
     Raises DataError on the first damage.
     """
     if deep:
-        for sample in shards.samples:
+        for sample in track(shards.samples, description="verifying samples", total=len(shards.samples)):
             shards.read_sample(sample)
-    for record in shards.manifest.parts:
+    records = shards.manifest.parts
+    for record in track(records, description="verifying shards", total=len(records)):
         check_file(shards.directory / record.path, sha256=record.sha256)
     return len(shards.samples)
 

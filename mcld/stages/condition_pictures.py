@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mcld.conditions.texture import render
-from mcld.conditions.texture_smpl import atlas_from_smpl
+from mcld.conditions.texture_smpl import SMPL_SIZE_PX, atlas_from_smpl
 from mcld.config import Params
 from mcld.data.codec import decode_image, decode_iuv
 from mcld.data.columns import Column
@@ -155,7 +155,7 @@ def _pictures(shelf: ConditionShelf, image: ImageRecord) -> Iterator[np.ndarray 
     yield _overlaid(pixels, iuv=iuv)
     yield pixels if isinstance(pixels, str) else _face(shelf, image, pixels=pixels)
     yield texture
-    yield _rendered(shelf, iuv=iuv, texture=texture)
+    yield _rendered(iuv, texture=texture)
 
 
 def _iuv(shelf: ConditionShelf, image: ImageRecord) -> np.ndarray | str:
@@ -185,15 +185,20 @@ def _overlaid(pixels: np.ndarray | str, *, iuv: np.ndarray | str) -> np.ndarray 
     return overlay_iuv(pixels, iuv=iuv)
 
 
-def _rendered(shelf: ConditionShelf, *, iuv: np.ndarray | str, texture: np.ndarray | str) -> np.ndarray | str:
-    if isinstance(iuv, str) or isinstance(texture, str):
-        return iuv if isinstance(iuv, str) else str(texture)
-    if shelf.columns["texture"].manifest.settings["layout"] == "smpl512":
+def rendered_back(texture: np.ndarray, *, iuv: np.ndarray) -> np.ndarray | str:
+    """A texture of either layout seen through an IUV map, uint8 RGB; or why it cannot be shown."""
+    if texture.shape == (SMPL_SIZE_PX, SMPL_SIZE_PX, 3):
         try:
             texture = atlas_from_smpl(texture)
         except ConfigError as error:
             return str(error)
     return render(texture, iuv=iuv)
+
+
+def _rendered(iuv: np.ndarray | str, *, texture: np.ndarray | str) -> np.ndarray | str:
+    if isinstance(iuv, str) or isinstance(texture, str):
+        return iuv if isinstance(iuv, str) else str(texture)
+    return rendered_back(texture, iuv=iuv)
 
 
 def _thumbnail(shelf: ConditionShelf, image: ImageRecord, *, stage: str) -> np.ndarray:
