@@ -156,7 +156,8 @@ def _check_hashes(files: Mapping[str, Path], *, expected: Mapping[str, str]) -> 
     for name, wanted in expected.items():
         if name not in files:
             raise WeightsError(
-                f"face.expected_sha256: '{name}' is no file of the recogniser; those are {', '.join(files)}"
+                f"face.expected_sha256: '{name}' is no file of the recogniser; those are "
+                f"{', '.join(files)}: name one of them, or none"
             )
         found = sha256_of_file(files[name])
         if found != wanted:
