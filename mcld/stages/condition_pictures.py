@@ -20,8 +20,8 @@ from mcld.data.index import read_index
 from mcld.errors import ConfigError, DataError
 from mcld.evaluation.pictures import draw_box, fit, labelled_rows, note, overlay_iuv
 from mcld.progress import track
+from mcld.stages import densepose, face, texture
 from mcld.stages.columns import images_dir, read_pixels
-from mcld.stages.face import read_facts
 from mcld.types import ImageRecord
 from mcld.workspace import Workspace
 
@@ -101,7 +101,11 @@ RANKINGS = (
         title="most of the texture missing, share that is visible", stage="texture", fact="visible_fraction"
     ),
 )
-_FACTS_MEMBERS = {"densepose": "facts.json", "face": "face.json", "texture": "facts.json"}
+_FACTS_MEMBERS = {
+    "densepose": densepose.FACTS_MEMBER,
+    "face": face.FACTS_MEMBER,
+    "texture": texture.FACTS_MEMBER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,22 +154,22 @@ def _pictures(shelf: ConditionShelf, image: ImageRecord) -> Iterator[np.ndarray 
     """The five pictures of an image, or why there is none."""
     pixels = read_pixels(image, root_dir=shelf.image_dir)
     iuv = _iuv(shelf, image)
-    texture = _texture(shelf, image)
+    unwrapped = _texture(shelf, image)
     yield pixels
     yield _overlaid(pixels, iuv=iuv)
     yield pixels if isinstance(pixels, str) else _face(shelf, image, pixels=pixels)
-    yield texture
-    yield _rendered(iuv, texture=texture)
+    yield unwrapped
+    yield _rendered(iuv, unwrapped=unwrapped)
 
 
 def _iuv(shelf: ConditionShelf, image: ImageRecord) -> np.ndarray | str:
     item = shelf.members("densepose", image)
-    return item if isinstance(item, str) else decode_iuv(item["iuv.png"])
+    return item if isinstance(item, str) else decode_iuv(item[densepose.IUV_MEMBER])
 
 
 def _texture(shelf: ConditionShelf, image: ImageRecord) -> np.ndarray | str:
     item = shelf.members("texture", image)
-    return item if isinstance(item, str) else decode_image(item["texture.png"])
+    return item if isinstance(item, str) else decode_image(item[texture.TEXTURE_MEMBER])
 
 
 def _face(shelf: ConditionShelf, image: ImageRecord, *, pixels: np.ndarray) -> np.ndarray | str:
@@ -173,7 +177,7 @@ def _face(shelf: ConditionShelf, image: ImageRecord, *, pixels: np.ndarray) -> n
     item = shelf.members("face", image)
     if isinstance(item, str):
         return item
-    facts = read_facts(item)
+    facts = face.read_facts(item)
     if facts.box is not None:
         return draw_box(pixels, box_4=facts.box)
     return NO_FACE_FACTS if facts.face_found else "no face found"
@@ -185,20 +189,20 @@ def _overlaid(pixels: np.ndarray | str, *, iuv: np.ndarray | str) -> np.ndarray 
     return overlay_iuv(pixels, iuv=iuv)
 
 
-def rendered_back(texture: np.ndarray, *, iuv: np.ndarray) -> np.ndarray | str:
+def rendered_back(unwrapped: np.ndarray, *, iuv: np.ndarray) -> np.ndarray | str:
     """A texture of either layout seen through an IUV map, uint8 RGB; or why it cannot be shown."""
-    if texture.shape == (SMPL_SIZE_PX, SMPL_SIZE_PX, 3):
-        try:
-            texture = atlas_from_smpl(texture)
-        except ConfigError as error:
-            return str(error)
-    return render(texture, iuv=iuv)
+    if unwrapped.shape != (SMPL_SIZE_PX, SMPL_SIZE_PX, 3):
+        return render(unwrapped, iuv=iuv)
+    try:
+        return render(atlas_from_smpl(unwrapped), iuv=iuv)
+    except ConfigError as error:  # the layout's package is not installed
+        return str(error)
 
 
-def _rendered(iuv: np.ndarray | str, *, texture: np.ndarray | str) -> np.ndarray | str:
-    if isinstance(iuv, str) or isinstance(texture, str):
-        return iuv if isinstance(iuv, str) else str(texture)
-    return rendered_back(texture, iuv=iuv)
+def _rendered(iuv: np.ndarray | str, *, unwrapped: np.ndarray | str) -> np.ndarray | str:
+    if isinstance(iuv, str) or isinstance(unwrapped, str):
+        return iuv if isinstance(iuv, str) else str(unwrapped)
+    return rendered_back(unwrapped, iuv=iuv)
 
 
 def _thumbnail(shelf: ConditionShelf, image: ImageRecord, *, stage: str) -> np.ndarray:
@@ -222,12 +226,15 @@ def _cell(picture: np.ndarray | str, *, image: ImageRecord, height_px: int = CEL
 
 
 def _facts(column: Column) -> Iterator[tuple[str, dict[str, object]]]:
-    """What a column noted of each of its items."""
+    """What a column noted of each of its items. Raises DataError where an item says nothing."""
     stage = column.manifest.stage
+    member = _FACTS_MEMBERS[stage]
     parts = track(column.manifest.parts, description=f"reading {stage}", total=len(column.manifest.parts))
     for part in parts:
         for key, members in column.read_part(part.index).items():
-            yield key, json.loads(members.get(_FACTS_MEMBERS[stage], b"{}"))
+            if member not in members:
+                raise DataError(f"{column.directory}: {key} has no {member}; run the stage '{stage}' again")
+            yield key, json.loads(members[member])
 
 
 def _short(key: str) -> str:

@@ -66,7 +66,7 @@ def _check(path: Path, *, sha256: str, expected: str | None) -> None:
 
 
 def _forget_others(directory: Path, *, given: Path) -> None:
-    """Copies of files that are no longer named: 240 MB each."""
+    """Copies of files that are no longer named: each is as large as the network."""
     for other in directory.glob(f"*{SAFETENSORS}"):
         logger.warning("%s: is another file than at its last use (sha256 %s)", given, other.stem)
         other.unlink()

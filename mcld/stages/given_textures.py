@@ -16,14 +16,13 @@ import numpy as np
 from mcld.conditions.texture_layouts import ATLAS_COLUMNS, ATLAS_ROWS
 from mcld.conditions.texture_smpl import SMPL_SIZE_PX
 from mcld.config import TextureParams
-from mcld.data.codec import decode_image, decode_iuv
+from mcld.data.codec import decode_image
 from mcld.data.columns import Column, write_part
 from mcld.data.deepfashion import parse_name
 from mcld.errors import DataError
-from mcld.stages.columns import Images, read_pixels
-from mcld.stages.densepose import IUV_MEMBER
+from mcld.stages.columns import Images
 from mcld.stages.parts import PartOutput, PartWork
-from mcld.stages.texture import STAGE, texture_members
+from mcld.stages.texture import STAGE, people_in, texture_members
 from mcld.storage import sha256_of_file
 from mcld.types import Exclusion, ImageRecord
 
@@ -80,20 +79,16 @@ class GivenTextures(PartWork[Images]):
     def _items(
         self, images: Images, *, exclusions: list[Exclusion], colours: list[_Colours]
     ) -> Iterator[tuple[str, dict[str, bytes]]]:
-        iuvs = self.densepose.read_part(images[0].part)
-        for image in images:
-            if image.key not in iuvs:  # an exclusion of densepose, counted there
+        for person in people_in(
+            images, densepose=self.densepose, image_dir=self.image_dir, exclusions=exclusions
+        ):
+            key, texture = person.image.key, self._texture(person.image)
+            if texture is None:
+                exclusions.append(Exclusion(key=key, reason=NO_FILE, stage=STAGE))
                 continue
-            pixels = read_pixels(image, root_dir=self.image_dir)
-            texture = self._texture(image)
-            if isinstance(pixels, str) or texture is None:
-                reason = pixels if isinstance(pixels, str) else NO_FILE
-                exclusions.append(Exclusion(key=image.key, reason=reason, stage=STAGE))
-                continue
-            iuv = decode_iuv(iuvs[image.key][IUV_MEMBER], height_px=image.height_px, width_px=image.width_px)
             if texture.any():
-                colours.append(_colours(pixels, iuv=iuv, texture=texture))
-            yield image.key, texture_members(texture, iuv=iuv, part_size_px=self.params.part_size_px)
+                colours.append(_colours(person.pixels, iuv=person.iuv, texture=texture))
+            yield key, texture_members(texture, iuv=person.iuv, part_size_px=self.params.part_size_px)
 
     def _texture(self, image: ImageRecord) -> np.ndarray | None:
         """(H, W, 3) uint8 RGB; None where none is given."""

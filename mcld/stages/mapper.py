@@ -126,9 +126,14 @@ def _map_on_pool(
     try:
         yield from pool.map(function, items)
     except BrokenProcessPool as error:
+        remedy = (
+            f"lower runtime.num_workers (now {len(places)})"
+            if places[0].device_id is None
+            else f"lower {description}.batch_size"
+        )
         raise WorkerError(
             f"{description}: a worker process died (killed, or out of memory); finished parts are kept: "
-            f"lower runtime.num_workers (now {len(places)}) if memory is short, and repeat the command"
+            f"{remedy} if memory is short, and repeat the command"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

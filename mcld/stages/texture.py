@@ -28,6 +28,15 @@ FACTS_MEMBER = "facts.json"  # {"visible_fraction": share of the atlas's texels 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PersonPixels:
+    """An image that shows a person: its pixels and its IUV map, both (H, W, 3) uint8."""
+
+    image: ImageRecord
+    pixels: np.ndarray
+    iuv: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextureWork(PartWork[Images]):
     """Unwraps a part's images."""
 
@@ -51,25 +60,19 @@ class TextureWork(PartWork[Images]):
     def _items(
         self, images: Images, *, exclusions: list[Exclusion]
     ) -> Iterator[tuple[str, dict[str, bytes]]]:
-        iuvs = self.densepose.read_part(images[0].part)
-        for image in images:
-            if image.key not in iuvs:  # an exclusion of densepose, counted there
-                continue
-            pixels = read_pixels(image, root_dir=self.image_dir)
-            if isinstance(pixels, str):
-                exclusions.append(Exclusion(key=image.key, reason=pixels, stage=STAGE))
-            else:
-                yield image.key, self._item(image, pixels=pixels, iuv_png=iuvs[image.key][IUV_MEMBER])
+        for person in people_in(
+            images, densepose=self.densepose, image_dir=self.image_dir, exclusions=exclusions
+        ):
+            yield person.image.key, self._item(person)
 
-    def _item(self, image: ImageRecord, *, pixels: np.ndarray, iuv_png: bytes) -> dict[str, bytes]:
+    def _item(self, person: PersonPixels) -> dict[str, bytes]:
         from mcld.conditions.texture import make_texture
 
         params = self.params
         try:
-            iuv = decode_iuv(iuv_png, height_px=image.height_px, width_px=image.width_px)
             texture = make_texture(
-                pixels,
-                iuv=iuv,
+                person.pixels,
+                iuv=person.iuv,
                 layout=params.layout,
                 fill=params.fill,
                 part_size_px=params.part_size_px,
@@ -77,8 +80,30 @@ class TextureWork(PartWork[Images]):
                 black_is_missing=params.black_is_missing,
             )
         except DataError as error:
+            raise DataError(f"{STAGE}: {person.image.key}: {error}") from error
+        return texture_members(texture, iuv=person.iuv, part_size_px=params.part_size_px)
+
+
+def people_in(
+    images: Images, *, densepose: Column, image_dir: Path, exclusions: list[Exclusion]
+) -> Iterator[PersonPixels]:
+    """The images of a part that have an IUV map; damaged ones go to `exclusions`.
+
+    Those without a map are exclusions of densepose, counted there. Raises DataError on a map of another size.
+    """
+    maps = densepose.read_part(images[0].part)
+    for image in images:
+        if image.key not in maps:
+            continue
+        pixels = read_pixels(image, root_dir=image_dir)
+        if isinstance(pixels, str):
+            exclusions.append(Exclusion(key=image.key, reason=pixels, stage=STAGE))
+            continue
+        try:
+            iuv = decode_iuv(maps[image.key][IUV_MEMBER], height_px=image.height_px, width_px=image.width_px)
+        except DataError as error:
             raise DataError(f"{STAGE}: {image.key}: {error}") from error
-        return texture_members(texture, iuv=iuv, part_size_px=params.part_size_px)
+        yield PersonPixels(image=image, pixels=pixels, iuv=iuv)
 
 
 def texture_members(texture: np.ndarray, *, iuv: np.ndarray, part_size_px: int) -> dict[str, bytes]:

@@ -43,6 +43,12 @@ def test_dead_worker_is_an_error_that_says_what_to_do() -> None:
         list(LocalMapper(num_workers=2).map(die, range(4), description="texture"))
 
 
+def test_a_dead_worker_of_a_device_names_the_size_of_its_batches() -> None:
+    mapper = LocalMapper(num_workers=2, device_ids=("0", "1"))
+    with pytest.raises(WorkerError, match=r"latents: a worker process died .*lower latents\.batch_size"):
+        list(mapper.map(die, range(4), description="latents", uses_device=True))
+
+
 def place_of_worker(_: int) -> tuple[str | None, str | None, int]:
     time.sleep(0.2)  # so that one worker cannot do all
     return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("OMP_NUM_THREADS"), os.getpid()
