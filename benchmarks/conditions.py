@@ -47,6 +47,7 @@ from mcld.config import (
 from mcld.data.columns import Column
 from mcld.data.index import read_index
 from mcld.data.manifest import write_manifest
+from mcld.devices import dtype_of
 from mcld.stages import run_stage
 from mcld.stages.columns import Images, images_dir, read_pixels
 from mcld.stages.densepose_estimator import estimated_iuv
@@ -58,7 +59,7 @@ from mcld.stages.pixels import encoder_source, view_encoder
 from mcld.stages.texture import TextureWork
 from mcld.storage import sha256_of_file
 from mcld.tensors.files import write_tensors
-from mcld.types import ImageRecord, Manifest, PartRecord
+from mcld.types import ImageRecord, Manifest, PartRecord, Precision
 from mcld.workspace import Workspace
 
 DEEPFASHION_IMAGES = 52_712
@@ -67,7 +68,6 @@ NUM_PHOTOGRAPHS = 16  # different ones; more images repeat them
 QUALITY = 90
 FULL_LATENTS = LatentsParams(height_px=512, width_px=512, texture_height_px=768, texture_width_px=512)
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +126,7 @@ def time_densepose(params: Params, *, workspace: Workspace, images: Images, devi
     )
     seconds = _time_part(work, images=images, workspace=workspace, stage="densepose")
     work.release()
-    network = load_densepose(
-        work.weights_path, device=device, dtype=getattr(torch, params.densepose.precision)
-    )
+    network = load_densepose(work.weights_path, device=device, dtype=dtype_of(params.densepose.precision))
     resized = [resize(_pixels(image, root_dir=root_dir)) for image in images]
     image_hw = (images[0].height_px, images[0].width_px)
     batches = _batches(resized, size=params.densepose.batch_size)

@@ -51,7 +51,7 @@ from mcld.stages.pixels import encoder_of_shards, encoder_source, view_encoder
 from mcld.stages.texture import TEXTURE_MEMBER
 from mcld.training.acceleration import fast_attention
 from mcld.training.step import EmbeddingFacts, draw_step, training_loss
-from mcld.types import Batch, Latents
+from mcld.types import Batch, Latents, Precision
 from mcld.workspace import Workspace
 
 BEFORE_LATENTS = ("dataset", "densepose", "face", "texture")
@@ -59,7 +59,6 @@ NUM_TEST_OUTFITS = 1
 TRAIN, DIFFUSION, SCALING_FACTOR = TrainParams(), DiffusionParams(), 0.18215
 CPU = torch.device("cpu")
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

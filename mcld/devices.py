@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from _typeshed import DataclassInstance
 
+    from mcld.types import Precision
+
     Value = TypeVar("Value", bound=DataclassInstance)
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
@@ -39,6 +41,13 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("runtime.device: 'cuda' is asked for, but PyTorch sees no GPU; use 'auto' or 'cpu'")
     return torch.device("cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    """PyTorch's name of a precision."""
+    import torch
+
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
 @contextmanager

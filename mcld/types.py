@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # How an IUV map is brought to another size: as labels, or as intensities as the authors do.
 IuvResize = Literal["nearest", "bicubic"]
+# In which a frozen network computes.
+Precision = Literal["float32", "bfloat16", "float16"]
 # How an image comes to the model's size: stretched, or in its own aspect on a canvas.
 Fit = Literal["squash", "pad"]
 

@@ -22,7 +22,7 @@ class Device(enum.StrEnum):
     cuda = "cuda"
 
 
-class Precision(enum.StrEnum):
+class ComputePrecision(enum.StrEnum):
     """In which a check computes."""
 
     float32 = "float32"
@@ -59,17 +59,15 @@ def check_densepose_command(
         Device, typer.Option(help="Where to compute; a GPU's float32 is allowed larger errors.")
     ] = Device.cpu,
     precision: Annotated[
-        Precision, typer.Option(help="Of half precision the errors are told, and no check.")
-    ] = Precision.float32,
+        ComputePrecision, typer.Option(help="Of half precision the errors are told, and no check.")
+    ] = ComputePrecision.float32,
 ) -> None:
     """Is our DensePose detectron2's? Exit code 1 if any number is above its tolerance."""
-    import torch
-
-    from mcld.devices import pick_device
+    from mcld.devices import dtype_of, pick_device
     from mcld.parity.densepose import check_densepose
 
-    dtype: torch.dtype = getattr(torch, precision.value)
-    show_rows(check_densepose(directory, device=pick_device(device.value), precision=dtype))
+    device_value, dtype = pick_device(device.value), dtype_of(precision.value)
+    show_rows(check_densepose(directory, device=device_value, precision=dtype))
 
 
 @check_app.command("texture")

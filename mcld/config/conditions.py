@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mcld.config.section import LatentAligned, NonNegative, Positive, Probability, Section, Sha256
-from mcld.types import Fit
+from mcld.types import Fit, Precision
 
 SMPL_PART_SIZE_PX = 200  # of the tiles that the SMPL layout is made from
 
@@ -20,7 +20,7 @@ class DenseposeParams(Section):
     weights_path: str | None = None  # densepose: the published pickle, or the safetensors made of it
     expected_sha256: Sha256 | None = None  # densepose: of that file
     person: Literal["best-score", "biggest"] = "biggest"  # densepose: whom an image of several is of
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # densepose: half is for GPUs
+    precision: Precision = "float32"  # densepose: half is for GPUs
     batch_size: Positive = 8  # densepose: images of one size at once
     precomputed_dir: str | None = None  # default: the data set's folder; holds {train,test}_densepose/
     uv_overflow: Literal["clamp", "wrap"] = "clamp"  # of estimated U and V outside 0..1, on the way to a byte
@@ -114,6 +114,6 @@ class LatentsParams(Section):
     width_px: LatentAligned = 96
     texture_height_px: LatentAligned = 144
     texture_width_px: LatentAligned = 96
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of VAE and CLIP; half is for GPUs
+    precision: Precision = "float32"  # of VAE and CLIP; half is for GPUs
     batch_size: Positive = 16
     max_excluded_fraction: Probability = 0.25

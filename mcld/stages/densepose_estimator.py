@@ -28,18 +28,17 @@ from mcld.conditions.densepose import (
 )
 from mcld.config import DenseposeParams
 from mcld.data.columns import write_part
-from mcld.devices import fitting_in_memory, pick_device
+from mcld.devices import dtype_of, fitting_in_memory, pick_device
 from mcld.stages.ahead import ahead
 from mcld.stages.columns import Images, read_pixels
 from mcld.stages.densepose import Members, item_or_exclusion, members_or_reason
 from mcld.stages.densepose_weights import ready_weights
 from mcld.stages.parts import PartOutput, PartWork
 from mcld.storage import sha256_of_file
-from mcld.types import Exclusion, ImageRecord
+from mcld.types import Exclusion, ImageRecord, Precision
 from mcld.workspace import Workspace
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
-Precision = Literal["float32", "bfloat16", "float16"]
 Read = np.ndarray | str  # an image at network size, or why it cannot be decoded
 
 
@@ -147,7 +146,7 @@ def estimated_iuv(
 @lru_cache(maxsize=1)
 def _network(path: Path, *, sha256: str, device: DeviceChoice, precision: Precision) -> DensePoseNetwork:
     """The network of this process. `sha256` tells a file from another that came under its name."""
-    return load_densepose(path, device=pick_device(device), dtype=getattr(torch, precision))
+    return load_densepose(path, device=pick_device(device), dtype=dtype_of(precision))
 
 
 def _value(result: str | Future[Members | str]) -> Members | str:

@@ -19,11 +19,11 @@ from mcld.config import LatentsParams, RuntimeParams, num_workers
 from mcld.data.codec import decode_image
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.data.shards import latents_of
-from mcld.devices import pick_device
+from mcld.devices import dtype_of, pick_device
 from mcld.errors import DataError
 from mcld.framing import Framing
 from mcld.storage import sha256_of_file
-from mcld.types import Latents
+from mcld.types import Latents, Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,9 @@ def view_encoder(source: EncoderSource, *, params: LatentsParams) -> ViewEncoder
 
 
 @lru_cache(maxsize=1)
-def image_encoder(source: EncoderSource, *, precision: str) -> CLIPVisionModelWithProjection:
+def image_encoder(source: EncoderSource, *, precision: Precision) -> CLIPVisionModelWithProjection:
     """This process's CLIP image encoder alone, kept likewise. Raises WeightsError."""
-    encoder = load_image_encoder(source.weights_dir / "image_encoder", dtype=getattr(torch, precision))
+    encoder = load_image_encoder(source.weights_dir / "image_encoder", dtype=dtype_of(precision))
     encoder.to(source.device)  # type: ignore[arg-type]  # transformers' wrapper hides that it is a method
     return encoder
 
@@ -74,8 +74,8 @@ def release_encoders() -> None:
 
 
 @lru_cache(maxsize=1)
-def _vae(source: EncoderSource, precision: str) -> AutoencoderKL:
-    vae = load_vae(source.weights_dir / "vae", dtype=getattr(torch, precision)).to(source.device)
+def _vae(source: EncoderSource, precision: Precision) -> AutoencoderKL:
+    vae = load_vae(source.weights_dir / "vae", dtype=dtype_of(precision)).to(source.device)
     if source.device != "cpu":  # where convolutions want their kernels so
         vae.to(memory_format=torch.channels_last)
     return vae
