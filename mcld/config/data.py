@@ -87,5 +87,5 @@ class WeightsParams(Section):
 class ShardsParams(Section):
     """How samples are packed: whole outfits, into tars of about `shard_bytes`."""
 
-    shard_bytes: Annotated[int, Field(ge=65_536)] = 4_000_000
-    min_shards: Positive = 1  # at least loader workers x training processes
+    shard_bytes: Annotated[int, Field(ge=65_536)] = 256_000_000
+    min_shards: Positive = 4  # at least loader workers x training processes

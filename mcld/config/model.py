@@ -43,14 +43,16 @@ class TrainParams(Section):
 
     seed: NonNegative = 0
     steps: Positive = 400
-    batch_size: Positive = 8
+    batch_size: Positive = 8  # pairs a step, over all processes
     optimizer: Literal["adamw", "muon"] = "muon"  # muon: for kernels and matrices, AdamW for the rest
     learning_rate: PositiveReal = 1e-3
     kernel_learning_rate: PositiveReal = 1e-2  # muon
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"  # after the warm-up
     warmup_steps: NonNegative = 20
     final_learning_rate_fraction: Probability = 0.1
     weight_decay: NonNegativeReal = 0.01  # adamw
     max_grad_norm: PositiveReal = 1.0
+    max_skipped_steps: Positive = 10  # in a row
     precision: Literal["float32", "bfloat16"] = "float32"
     dropout_unit: Literal["sample", "batch"] = (
         "sample"  # what a draw of the three probabilities decides about
@@ -65,6 +67,7 @@ class TrainParams(Section):
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     pairs_per_visit: Positive = 4
     shuffle_outfits: Positive = 64
+    num_streams: Positive = 2  # read side by side
     checkpoint_every_steps: Positive = 100
     sample_every_steps: Positive = 200
     num_sample_pairs: Annotated[int, Field(ge=1, le=32)] = 4

@@ -20,7 +20,7 @@ from mcld.config.model import (
     ReportParams,
     TrainParams,
 )
-from mcld.config.section import NonNegative, Section
+from mcld.config.section import NonNegative, NonNegativeReal, Positive, Section
 from mcld.errors import ConfigError
 from mcld.recipes import DEFAULT, Recipe, with_recipe
 
@@ -33,6 +33,21 @@ class RuntimeParams(Section):
     num_workers: NonNegative = 0  # 0: one per core
     device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU rounds differently, as another CPU does
     compile: bool = False  # train through torch.compile
+    num_processes: NonNegative = 0  # of training on this machine; 0: one a GPU, one without GPUs
+    num_nodes: Positive = 1
+    node_rank: NonNegative = 0
+    rendezvous: str | None = None  # host:port of the first machine
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    max_restarts: NonNegative = 0
+    collective_timeout_s: Positive = 600
+    accumulation_steps: Positive = 1
+    gradient_checkpointing: bool = False
+    cuda_graphs: bool = False  # with compile
+    loader_workers: NonNegative = 0  # a training process; 0: a thread
+    resident_gib: NonNegativeReal = 1.0
+    keep_last_checkpoints: Positive = 2
+    keep_every_steps: NonNegative = 0  # 0: none besides the last
+    upload_checkpoints: bool = False
     tracking_uri: str | None = None  # default: a file in the workspace
     experiment: str = "mcld"
 
