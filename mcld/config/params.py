@@ -43,6 +43,7 @@ class RuntimeParams(Section):
     accumulation_steps: Positive = 1
     gradient_checkpointing: bool = False
     cuda_graphs: bool = False  # with compile
+    shards_url: str | None = None  # default: the workspace's own
     loader_workers: NonNegative = 0  # a training process; 0: a thread
     resident_gib: NonNegativeReal = 1.0
     keep_last_checkpoints: Positive = 2
