@@ -27,3 +27,7 @@ class WorkspaceBusyError(MCLDError):
 
 class WorkerError(MCLDError):
     """A worker process died (killed, or out of memory); its finished parts are kept."""
+
+
+class TrainingStoppedError(MCLDError):
+    """Training was asked to stop by a signal; its state is saved, and the same command goes on."""
