@@ -66,9 +66,16 @@ def fitting_in_memory(setting: str, *, value: int) -> Iterator[None]:
 
 
 def on_device(value: Value, *, device: torch.device) -> Value:
-    """A copy of a dataclass whose tensors are on `device`; other fields are shared."""
+    """A copy of a dataclass whose tensors are on `device`; other fields are shared.
+
+    Pinned tensors go to a GPU in the background: do not write to them afterwards.
+    """
     import torch
 
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    moved = {name: item.to(device) for name, item in fields.items() if isinstance(item, torch.Tensor)}
+    moved = {
+        name: item.to(device, non_blocking=device.type == "cuda")
+        for name, item in fields.items()
+        if isinstance(item, torch.Tensor)
+    }
     return dataclasses.replace(value, **moved)

@@ -21,13 +21,13 @@ class CheckpointError(MCLDError):
     """No usable training checkpoint where one is needed."""
 
 
+class TrainingStoppedError(MCLDError):
+    """Training was asked to stop and has saved where it is; the same command goes on from there."""
+
+
 class WorkspaceBusyError(MCLDError):
     """Another run holds the workspace."""
 
 
 class WorkerError(MCLDError):
-    """A worker process died (killed, or out of memory); its finished parts are kept."""
-
-
-class TrainingStoppedError(MCLDError):
-    """Training was asked to stop by a signal; its state is saved, and the same command goes on."""
+    """A worker process died or is lost (killed, or out of memory); its finished parts are kept."""

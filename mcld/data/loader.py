@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from mcld.data.stream import stream_samples
 from mcld.errors import DataError
 from mcld.framing import Framing
 from mcld.progress import track
-from mcld.types import Batch, IuvResize, Pair, Sample
+from mcld.types import Batch, BatchPart, IuvResize, Pair, Sample
 
 DEFAULT_RESIDENT_BYTES = 1 << 30
 SPREAD_VIEWS = 1024  # enough for a standard deviation, and read in seconds
@@ -182,6 +182,17 @@ class Loader:
             chosen = list(islice(samples, self.batch_size))
             yield collate(chosen, epoch=epoch_index, index=index)
 
+    def batches(self, *, start_step: int, part: BatchPart | None = None) -> Iterator[Batch]:
+        """Endless batches of one process, epoch after epoch."""
+        part = part or BatchPart()
+        if part != BatchPart():
+            raise DataError("the loader: one process and one piece a step only")
+        epoch, start = divmod(start_step, self.num_batches)
+        while True:
+            for batch in self.epoch(epoch, start_batch=start):
+                yield replace(batch, step=epoch * self.num_batches + batch.step)
+            epoch, start = epoch + 1, 0
+
     def _samples_from(self, epoch_index: int, *, start_pair: int) -> Iterator[Sample]:
         passes = epoch_passes(
             self.samples,
@@ -242,8 +253,8 @@ def collate(samples: Sequence[Sample], *, epoch: int, index: int) -> Batch:
 
     return Batch(
         pairs=tuple(sample.pair for sample in samples),
-        epoch=epoch,
-        index=index,
+        step=index,
+        sample_ids=tuple((epoch, index * len(samples) + row) for row in range(len(samples))),
         target_moments=stack(sample.target_moments for sample in samples),
         target_iuv=stack(np.moveaxis(sample.target_iuv, -1, 0) for sample in samples),
         texture_moments=stack(sample.texture_moments for sample in samples),

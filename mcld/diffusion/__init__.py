@@ -1,6 +1,13 @@
 """The diffusion process around the model: noise schedule, training loss and sampling. Knows no model."""
 
-from mcld.diffusion.loss import VLoss, face_cells, face_weighted_v_loss, min_snr_weight
+from mcld.diffusion.loss import (
+    RegionErrors,
+    VLoss,
+    face_cells,
+    face_weighted_v_loss,
+    min_snr_weight,
+    region_errors,
+)
 from mcld.diffusion.sampling import (
     Denoise,
     Generators,
@@ -29,6 +36,7 @@ __all__ = [
     "Generators",
     "NoiseSchedule",
     "OnStep",
+    "RegionErrors",
     "SamplingStep",
     "Scheduler",
     "VLoss",
@@ -42,6 +50,7 @@ __all__ = [
     "initial_noise",
     "min_snr_weight",
     "offset_noise",
+    "region_errors",
     "sample",
     "seeded_generators",
     "signal_levels",

@@ -17,7 +17,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
 from mcld.models.mcld import MCLD
 from mcld.models.unet_walk import named_blocks, unet_steps
@@ -36,13 +36,14 @@ def shardable_modules(model: MCLD) -> list[nn.Module]:
     return [*modules, *(network for network in networks if network is not None), model]
 
 
-def shard(model: MCLD, *, mesh: DeviceMesh) -> None:
+def shard(model: MCLD, *, mesh: DeviceMesh, policy: MixedPrecisionPolicy | None = None) -> None:
     """Replace the weights by this rank's share of them, in place; training and sampling work as before.
 
-    `mesh` has one dimension, the ranks. Every rank must call the model as often as the others do.
+    `mesh` has one dimension, the ranks. Every rank must call the model as often as the others do. `policy`
+    says in which precision weights are gathered and gradients added up; by default in their own.
     """
     for module in shardable_modules(model):
-        fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=mesh, mp_policy=policy or MixedPrecisionPolicy())
     for module, names in ((model, ("prepare", "denoise")), (model.denoiser, ("project", "denoise"))):
         for name in names:
             register_fsdp_forward_method(module, name)

@@ -25,7 +25,6 @@ from mcld.stages.pixels import encoder_of_shards
 from mcld.stages.remember import run_of_model
 from mcld.stages.training_record import LOSS_NAME, TrainingRecord, write_loss
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_json
-from mcld.training.acceleration import make_fast
 from mcld.training.loop import TrainingSettings, train_model
 from mcld.training.step import EmbeddingFacts
 from mcld.types import Manifest, PartRecord, Report
@@ -81,7 +80,6 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
     encoder = encoder_of_shards(shards_dir, runtime=params.runtime, weights_dir=weights_dir)
     loader = _loader(params, shards_dir=shards_dir, encoder=encoder)
     model = _initial_model(params, weights_dir=weights_dir).to(device)
-    make_fast(model, device=device, compiled=params.runtime.compile)
     samples = Samples.open(shards_dir, split="test", iuv_resize=params.model.iuv_resize, encoder=encoder)
     record = _record(
         params, workspace=workspace, samples=samples, out_dir=out_dir, vae=vae, identity=identity
@@ -89,17 +87,18 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
     settings = TrainingSettings(
         train=params.train,
         diffusion=params.diffusion,
+        runtime=params.runtime,
         scaling_factor=float(vae.config.scaling_factor),
         facts=_embedding_facts(params, loader=loader),
         fingerprint=identity,
         checkpoint_dir=workspace.state_dir / "checkpoints",
+        reads_ahead=encoder is None,
     )
     progress = train_model(
         model,
         batches=loader,
         settings=settings,
-        on_checkpoint=record.on_checkpoint,
-        on_sample=record.on_sample,
+        listener=record,
     )
     save_mcld(progress.average, directory=out_dir / MODEL_NAME)
     passing("train:model_written")

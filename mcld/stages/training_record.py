@@ -23,7 +23,7 @@ from mcld.inference.generate import Generator
 from mcld.inference.test_pairs import choose_test_pairs, pair_seed
 from mcld.storage import write_bytes, write_json
 from mcld.tracking import TrackedRun
-from mcld.training.loop import TrainingProgress
+from mcld.training.reports import StepReport, TrainingProgress
 
 LOSS_NAME = "loss.csv"
 # The same for every run, whatever the generate stage is told: grids of two runs can then be compared.
@@ -40,6 +40,9 @@ class TrainingRecord:
     samples: Samples
     schedule: NoiseSchedule
     tracked: TrackedRun
+
+    def on_step(self, report: StepReport) -> None:
+        """Nothing of a single step: losses are logged at checkpoints."""
 
     def on_checkpoint(self, progress: TrainingProgress) -> None:
         """Log the losses since the last checkpoint: a killed run then repeats none of them."""

@@ -11,6 +11,8 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from mcld.config import RuntimeParams
+from mcld.errors import ConfigError
 from mcld.models import MCLD
 
 # cuDNN's attention first: on Hopper it took 0.6 of the time of PyTorch's flash kernels (docs/log.md).
@@ -24,12 +26,22 @@ ATTENTION_KERNELS = [
 COMPILE_OPTIONS: dict[str, str | int | bool] = {"force_layout_optimization": True}
 
 
-def make_fast(model: MCLD, *, device: torch.device, compiled: bool) -> None:
-    """What training on `device` gains from; compiling takes minutes first, so it is asked for."""
-    if device.type == "cuda":
+def make_fast(
+    model: MCLD, *, runtime: RuntimeParams, device: torch.device, keeps_layout: bool = False
+) -> None:
+    """What training on `device` gains from; compiling takes minutes first, so it is asked for.
+
+    `keeps_layout`: weights must stay as they are in memory, as for FSDP2. Raises ConfigError for graphs
+    without the compiler.
+    """
+    if runtime.cuda_graphs and not runtime.compile:
+        raise ConfigError(
+            "runtime.cuda_graphs: graphs are made by the compiler; set runtime.compile to true as well"
+        )
+    if device.type == "cuda" and not keeps_layout:
         use_channels_last(model)
-    if compiled:
-        compile_parts(model)
+    if runtime.compile:
+        compile_parts(model, cuda_graphs=runtime.cuda_graphs)
 
 
 def use_channels_last(model: MCLD) -> None:
@@ -37,11 +49,15 @@ def use_channels_last(model: MCLD) -> None:
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # nn.Module.to takes it
 
 
-def compile_parts(model: MCLD) -> None:
-    """Let torch.compile have each network whole; the choice of rows between them stays in Python."""
+def compile_parts(model: MCLD, *, cuda_graphs: bool = False) -> None:
+    """Let torch.compile have each network whole; the choice of rows between them stays in Python.
+
+    `cuda_graphs`: launch a network's kernels at once; a graph is kept for every number of rows that is met.
+    """
+    options = {**COMPILE_OPTIONS, **({"triton.cudagraphs": True} if cuda_graphs else {})}
     for network in (model.denoiser, model.reference_net, model.pose_guider, model.face_projector):
         if network is not None:
-            network.compile(options=COMPILE_OPTIONS)
+            network.compile(options=options)
 
 
 @contextmanager

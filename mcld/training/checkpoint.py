@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from mcld.errors import CheckpointError, MCLDError
@@ -35,9 +39,18 @@ def save_checkpoint(
     directory: Path, *, step: int, state: TrainingState, fingerprint: str, keep_last: int = 2
 ) -> Checkpoint:
     """Write `step-NNNNNN/` whole or not at all, then drop all but the newest `keep_last`."""
+    return save_tensors(
+        directory, step=step, tensors=_tensors_of(state), fingerprint=fingerprint, keep_last=keep_last
+    )
+
+
+def save_tensors(
+    directory: Path, *, step: int, tensors: dict[str, Tensor], fingerprint: str, keep_last: int
+) -> Checkpoint:
+    """The same of tensors that are gathered already."""
     target = directory / f"step-{step:06d}"
     with atomic_dir(target) as temporary:
-        save_file(_tensors_of(state), temporary / STATE_NAME)
+        save_file(tensors, temporary / STATE_NAME)
         passing("train:checkpoint_state_written")
         digest = sha256_of_file(temporary / STATE_NAME)
         write_json(
@@ -97,7 +110,7 @@ def _verified(path: Path, *, fingerprint: str) -> Checkpoint:
 
 def _tensors_of(state: TrainingState) -> dict[str, Tensor]:
     tensors = {
-        f"module.{name}.{key}": value.detach().cpu().contiguous().clone()
+        f"module.{name}.{key}": _whole(value).cpu().contiguous().clone()
         for name, module in state.modules.items()
         for key, value in module.state_dict().items()
     }
@@ -105,9 +118,14 @@ def _tensors_of(state: TrainingState) -> dict[str, Tensor]:
         for index, fields in optimizer.state_dict()["state"].items():
             for field, value in fields.items():
                 tensors[f"optimizer.{name}.{index}.{field}"] = (
-                    torch.as_tensor(value).detach().cpu().contiguous().clone()
+                    _whole(torch.as_tensor(value)).cpu().contiguous().clone()
                 )
     return tensors
+
+
+def _whole(value: Tensor) -> Tensor:
+    whole: Tensor = value.full_tensor() if isinstance(value, DTensor) else value
+    return whole.detach()
 
 
 def _load_optimizer(optimizer: Optimizer, *, prefix: str, tensors: dict[str, Tensor]) -> None:
@@ -117,3 +135,43 @@ def _load_optimizer(optimizer: Optimizer, *, prefix: str, tensors: dict[str, Ten
             index, field = key.removeprefix(prefix).split(".")
             state.setdefault(int(index), {})[field] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+class CheckpointStore:
+    """The checkpoints of one run in one folder; every process calls every method."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        fingerprint: str,
+        keep_last: int,
+        keep_every: int,
+        facts: Mapping[str, object],
+    ) -> None:
+        self.directory, self.fingerprint, self.keep_last = directory, fingerprint, keep_last
+        self.keep_every, self.facts = keep_every, facts
+        self.saved: list[Checkpoint] = []
+        self.stall_s = 0.0
+
+    def resume(self, state: TrainingState) -> int:
+        """Load the newest valid checkpoint; returns the next step."""
+        return resume(state, directory=self.directory, fingerprint=self.fingerprint)
+
+    def save(self, state: TrainingState, *, step: int) -> None:
+        """Save a checkpoint of `step`."""
+        started = time.monotonic()
+        tensors = _tensors_of(state)  # on every process: shares are gathered
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            checkpoint = save_tensors(
+                self.directory,
+                step=step,
+                tensors=tensors,
+                fingerprint=self.fingerprint,
+                keep_last=self.keep_last,
+            )
+            self.saved.append(checkpoint)
+        self.stall_s = time.monotonic() - started
+
+    def finish(self) -> None:
+        """Nothing is written in the background."""

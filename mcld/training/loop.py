@@ -1,51 +1,32 @@
-"""The training loop: batches in, a trained model out; killed anywhere, the same call goes on bit for bit."""
+"""The training loop: batches in, a trained model out; killed anywhere, the same call goes on bit for bit.
+
+One loop for a processor, a GPU, and many of either. Each process runs it on its rows of every batch; what
+they must agree on (is the loss a number, was anyone asked to stop) travels with the figures of the step, in
+one small sum over processes.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-
-from mcld.config import DiffusionParams, TrainParams
-from mcld.diffusion import NoiseSchedule
-from mcld.errors import CheckpointError
+from mcld.config import DiffusionParams, RuntimeParams, TrainParams
+from mcld.errors import TrainingStoppedError
 from mcld.faults import passing
 from mcld.models import MCLD
 from mcld.progress import track
-from mcld.training.acceleration import fast_attention
-from mcld.training.averaging import MovingAverage
-from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
-from mcld.training.optimisation import adamw, apply_gradients, muon_and_adamw
-from mcld.training.schedules import warmup_cosine
-from mcld.training.step import EmbeddingFacts, draw_step, training_loss
-from mcld.types import Batch
+from mcld.training.checkpoint import CheckpointStore
+from mcld.training.distributed import Ranks, alone, lost_ranks_explained
+from mcld.training.feeding import BatchSource, batch_part, prepared, read_ahead
+from mcld.training.interruption import StopRequests, asked_by, stop_requests
+from mcld.training.learner import Learner
+from mcld.training.reports import StepReport, TrainingListener, TrainingProgress, memory_bytes
+from mcld.training.step import EmbeddingFacts, PreparedBatch
 
-
-class BatchSource(Protocol):
-    """What the loop needs of a loader: epochs whose order is a function of (seed, epoch) alone."""
-
-    @property
-    def num_batches(self) -> int:
-        """Batches in an epoch."""
-
-    def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from `start_batch` on."""
-
-
-class LossHistory(nn.Module):
-    """The loss of every step so far, kept with the checkpoint so that a resumed run has the whole curve."""
-
-    loss: Tensor
-
-    def __init__(self, num_steps: int) -> None:
-        super().__init__()
-        self.register_buffer("loss", torch.full((num_steps,), math.nan))
+__all__ = ["BatchSource", "TrainingListener", "TrainingProgress", "TrainingSettings", "train_model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +35,15 @@ class TrainingSettings:
 
     train: TrainParams
     diffusion: DiffusionParams
+    runtime: RuntimeParams = field(default_factory=RuntimeParams)
     scaling_factor: float
     facts: EmbeddingFacts
     fingerprint: str  # of everything that shapes the run; a checkpoint of another fingerprint is not used
     checkpoint_dir: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingProgress:
-    """What a listener sees: the model after `step` steps, averaged if asked for, and all losses so far."""
-
-    step: int
-    average: MCLD
-    losses: list[float]
-
-
-Listener = Callable[[TrainingProgress], None]
+    record: Mapping[str, object] = field(default_factory=dict)  # plain data to keep with every checkpoint
+    # False where making batches uses the GPU: the kernels of attention are chosen for the whole process.
+    reads_ahead: bool = True
+    flops_per_row: float | None = None  # forward and backward, for listeners that tell TFLOP/s
 
 
 def train_model(
@@ -77,111 +51,152 @@ def train_model(
     *,
     batches: BatchSource,
     settings: TrainingSettings,
-    on_checkpoint: Listener,
-    on_sample: Listener,
+    listener: TrainingListener,
+    ranks: Ranks | None = None,
 ) -> TrainingProgress:
     """Train for `settings.train.steps` steps, resuming from the newest valid checkpoint of the same run.
 
-    `on_checkpoint` is called after each checkpoint, `on_sample` every `sample_every_steps` and at the end.
-    Raises CheckpointError when the loss is no longer a number.
+    Every process calls it with the same model, on its own device. Raises CheckpointError when too many steps
+    in a row have no loss, TrainingStoppedError after a SIGTERM or SIGINT (a checkpoint is saved), ConfigError
+    when memory or the shape of the batch does not fit, WorkerError when another process is lost.
     """
-    params = settings.train
-    average = MovingAverage(model, decay=params.ema_decay) if params.ema else None
-    history = LossHistory(params.steps)
-    optimizers = _optimizers(model, params=params)
-    modules: dict[str, nn.Module] = {"model": model, "history": history}
-    state = TrainingState(
-        modules=modules | ({"average": average} if average is not None else {}), optimizers=optimizers
-    )
-    first = resume(state, directory=settings.checkpoint_dir, fingerprint=settings.fingerprint)
-    source = _batches_from(batches, step=first)
-    device = next(model.parameters()).device
-    for step in track(range(first, params.steps), description="training", total=params.steps - first):
-        batch = next(source)  # outside: latents made from pixels are those that the stage would have kept
-        with fast_attention(device):
-            loss = _train_step(model, batch=batch, optimizers=optimizers, settings=settings, step=step)
-        history.loss[step] = loss
-        if average is not None:
-            average.update(model, step=step)
-        passing("train:step")
-        done = step + 1
-        progress = TrainingProgress(
-            step=done, average=_averaged(average) or model, losses=history.loss[:done].tolist()
-        )
-        if done % params.sample_every_steps == 0 or done == params.steps:
-            on_sample(progress)
-        if done % params.checkpoint_every_steps == 0 or done == params.steps:
-            save_checkpoint(settings.checkpoint_dir, step=done, state=state, fingerprint=settings.fingerprint)
-            on_checkpoint(progress)
-    return TrainingProgress(
-        step=params.steps, average=_averaged(average) or model, losses=history.loss.tolist()
-    )
+    ranks = ranks or alone(next(model.parameters()).device)
+    with lost_ranks_explained(ranks, timeout_s=settings.runtime.collective_timeout_s):
+        training = _Training.begin(model, settings=settings, listener=listener, ranks=ranks)
+        try:
+            training.run(batches)
+        except Exception:
+            # The others may be gone, and finishing is done together.
+            if not ranks.is_distributed:
+                training.store.finish()
+            raise
+        return training.progress(settings.train.steps)
 
 
-def _optimizers(model: MCLD, *, params: TrainParams) -> dict[str, Optimizer]:
-    if params.optimizer == "adamw":
-        return adamw(model, learning_rate=params.learning_rate, weight_decay=params.weight_decay)
-    return muon_and_adamw(
-        model,
-        ends=("conv_in", "conv_out"),
-        kernel_learning_rate=params.kernel_learning_rate,
-        learning_rate=params.learning_rate,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Training:
+    """What stays the same through a training."""
 
+    learner: Learner
+    store: CheckpointStore
+    settings: TrainingSettings
+    listener: TrainingListener
+    ranks: Ranks
+    first_step: int
 
-def _batches_from(batches: BatchSource, *, step: int) -> Iterator[Batch]:
-    """Batches without end, starting where step number `step` would."""
-    epoch, start_batch = divmod(step, batches.num_batches)
-    while True:
-        yield from batches.epoch(epoch, start_batch=start_batch)
-        epoch, start_batch = epoch + 1, 0
-
-
-def _train_step(
-    model: MCLD,
-    *,
-    batch: Batch,
-    optimizers: dict[str, Optimizer],
-    settings: TrainingSettings,
-    step: int,
-) -> float:
-    params = settings.train
-    schedule = NoiseSchedule(beta_curve=settings.diffusion.beta_schedule)
-    draws = draw_step(batch, train=params, diffusion=settings.diffusion, num_timesteps=schedule.num_timesteps)
-    factor = warmup_cosine(
-        step,
-        num_steps=params.steps,
-        warmup_steps=params.warmup_steps,
-        final_fraction=params.final_learning_rate_fraction,
-    )
-    device = next(model.parameters()).device
-    half = params.precision == "bfloat16"
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-        loss = training_loss(
+    @classmethod
+    def begin(
+        cls, model: MCLD, *, settings: TrainingSettings, listener: TrainingListener, ranks: Ranks
+    ) -> _Training:
+        runtime, train = settings.runtime, settings.train
+        learner = Learner.of(
             model,
-            batch=batch,
-            draws=draws,
-            schedule=schedule,
+            train=train,
+            diffusion=settings.diffusion,
+            runtime=runtime,
             scaling_factor=settings.scaling_factor,
             facts=settings.facts,
-            train=params,
+            ranks=ranks,
+        )
+        store = CheckpointStore(
+            settings.checkpoint_dir,
+            fingerprint=settings.fingerprint,
+            keep_last=runtime.keep_last_checkpoints,
+            keep_every=runtime.keep_every_steps,
+            facts={**settings.record, "num_ranks": ranks.num_ranks, "batch_size": train.batch_size},
+        )
+        first_step = store.resume(learner.state)
+        learner.resumed(first_step)
+        return cls(
+            learner=learner,
+            store=store,
+            settings=settings,
+            listener=listener,
+            ranks=ranks,
+            first_step=first_step,
+        )
+
+    def run(self, batches: BatchSource) -> None:
+        """All steps that are left."""
+        with ExitStack() as stack:
+            requests = stack.enter_context(stop_requests())
+            source = stack.enter_context(self._source(batches))
+            for step in self._steps():
+                self._step(step, source=source, requests=requests)
+        self.store.finish()
+
+    def progress(self, done: int) -> TrainingProgress:
+        """What listeners see after `done` steps."""
+        return TrainingProgress(
+            step=done,
+            average=self.learner.averaged,
+            losses=self.learner.losses(done),
+            saved=tuple(self.store.saved),
+            save_stall_s=self.store.stall_s,
+        )
+
+    def _step(self, step: int, *, source: Iterator[PreparedBatch], requests: StopRequests) -> None:
+        started = time.monotonic()
+        taken = self.learner.take_step(step, source=source, stops=requests.counts)
+        passing("train:step")
+        if self.ranks.is_first:
+            report = StepReport(
+                step=step + 1,
+                loss=taken.loss,
+                terms=taken.totals.terms,
+                bin_sums=taken.totals.bin_sums,
+                bin_counts=taken.totals.bin_counts,
+                gradient_norm=taken.totals.gradient_norm,
+                learning_rate=taken.learning_rate,
+                seconds=time.monotonic() - started,
+                data_wait_s=taken.data_wait_s,
+                rows=taken.totals.rows,
+                skipped=not taken.totals.is_finite,
+                memory_bytes=memory_bytes(self.ranks.device),
+            )
+            self.listener.on_step(report)
+        self._look_and_save(step + 1, stopping=asked_by(taken.totals.stops) is not None)
+        # After the step was counted and told: this ends the training if it was one too many.
+        if not taken.totals.is_finite:
+            self.learner.skipped.raise_if_too_many(step=step + 1)
+        asked = asked_by(taken.totals.stops)
+        if asked is not None:
+            self.store.finish()
+            raise TrainingStoppedError(
+                f"training: stopped by {asked.name} after step {step + 1} of {self.settings.train.steps}, "
+                "which is saved; repeat the command to go on"
+            )
+
+    def _look_and_save(self, done: int, *, stopping: bool) -> None:
+        train = self.settings.train
+        is_last = done == train.steps
+        # Shares of a model are gathered by all processes or by none.
+        looks = self.ranks.is_first or self.learner.is_shared
+        if looks and (done % train.sample_every_steps == 0 or is_last):
+            self.listener.on_sample(self.progress(done))
+        if done % train.checkpoint_every_steps == 0 or is_last or stopping:
+            self.store.save(self.learner.state, step=done)
+            if self.ranks.is_first:
+                self.listener.on_checkpoint(self.progress(done))
+
+    def _source(self, batches: BatchSource) -> AbstractContextManager[Iterator[PreparedBatch]]:
+        settings = self.settings
+        part = batch_part(
+            batch_size=settings.train.batch_size,
+            num_pieces=settings.runtime.accumulation_steps,
+            ranks=self.ranks,
+        )
+        items = prepared(
+            batches.batches(start_step=self.first_step, part=part),
+            train=settings.train,
             diffusion=settings.diffusion,
+            schedule=self.learner.schedule,
+            device=self.ranks.device,
         )
-    value = float(loss.total.detach())
-    applied = math.isfinite(value) and apply_gradients(
-        model, loss=loss.total, optimizers=optimizers, factor=factor, max_grad_norm=params.max_grad_norm
-    )
-    if not applied:
-        raise CheckpointError(
-            f"training: the loss or its gradient is not a number at step {step + 1}; "
-            "the last checkpoint is kept. "
-            f"Lower train.learning_rate ({params.learning_rate}) or use train.precision float32"
-        )
-    return value
+        return read_ahead(items) if settings.reads_ahead else nullcontext(items)
 
-
-def _averaged(average: MovingAverage | None) -> MCLD | None:
-    if average is None:
-        return None
-    assert isinstance(average.average, MCLD)
-    return average.average
+    def _steps(self) -> Iterator[int]:
+        steps = range(self.first_step, self.settings.train.steps)
+        if self.ranks.is_first:
+            return track(steps, description="training", total=len(steps))
+        return iter(steps)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from mcld.training.muon import Muon, split_parameters
 
 # Of the AdamW beside Muon: vectors and end layers should follow as quickly as kernels do.
 MUON_BETAS = (0.9, 0.99)
+CLIP_EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 
 def adamw(module: nn.Module, *, learning_rate: float, weight_decay: float) -> dict[str, Optimizer]:
@@ -42,11 +44,36 @@ def apply_gradients(
     torch.autograd.backward(loss)
     if not torch.isfinite(torch.nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)):
         return False
+    step_optimizers(optimizers, factor=factor)
+    return True
+
+
+def local_gradients(module: nn.Module) -> list[Tensor]:
+    """Every gradient, and of one that is shared out over processes this process's share."""
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    return [grad.to_local() if isinstance(grad, DTensor) else grad for grad in gradients]
+
+
+def gradient_norm(gradients: list[Tensor], *, device: torch.device) -> Tensor:
+    """() of all numbers in them, at least in float32."""
+    if not gradients:
+        return torch.zeros((), device=device)
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def clip_gradients(gradients: list[Tensor], *, norm: Tensor, max_norm: float) -> None:
+    """Scale them in place so that their whole `norm` (over all processes) is at most `max_norm`."""
+    if gradients:
+        coefficient = (max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
+        torch._foreach_mul_(gradients, coefficient.to(gradients[0].dtype))
+
+
+def step_optimizers(optimizers: dict[str, Optimizer], *, factor: float) -> None:
+    """One step of each at `factor` of its peak learning rate."""
     for optimizer in optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         optimizer.step()
-    return True
 
 
 def _with_peaks(optimizers: dict[str, Optimizer]) -> dict[str, Optimizer]:

@@ -1,36 +1,43 @@
 """One training step of MCLD as a function of (model, batch, randomness).
 
+    draws = draw_step(batch, train=train, diffusion=diffusion, num_timesteps=schedule.num_timesteps)
+    prepared = prepare_batch(batch, draws=draws, schedule=schedule, device=device)     # in any thread
+    loss = prepared_loss(model, prepared=prepared, ...)
+
 Shapes: B batch, C latent channels, h w latent cells, D CLIP projection width.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcld.conditions.latents import sample_moments
 from mcld.config import DiffusionParams, TrainParams
 from mcld.devices import on_device
 from mcld.diffusion import (
     NoiseSchedule,
-    VLoss,
+    RegionErrors,
     add_noise,
-    draw_noise,
     face_cells,
     face_weighted_v_loss,
+    region_errors,
     signal_levels,
     signal_to_noise,
     v_target,
 )
-from mcld.models import MCLD
 from mcld.types import Batch, Conditions
+
+# Beside (seed, epoch, index) of a row: what is drawn for a whole batch. No epoch has this number.
+BATCH_STREAM = 0x6D636C64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDraws:
-    """All that is random in a step, drawn on the CPU from one generator, in this order."""
+    """All that is random in a step. A row's draws depend on nothing but its sample id and the seed."""
 
     target_noise: Tensor  # (B, C, h, w) for sampling the target's latent from its moments
     texture_noise: Tensor  # (B, C, h', w') for the texture's
@@ -50,37 +57,93 @@ class EmbeddingFacts:
     blank: Tensor | None  # (D,) float32, of an all-zero input; needed by null_condition "blank-image" alone
 
 
-def draw_step(
-    batch: Batch, *, train: TrainParams, diffusion: DiffusionParams, num_timesteps: int
-) -> StepDraws:
-    """Draw a step's randomness from (seed, epoch, batch index): the same whatever was run before."""
-    generator = torch.Generator().manual_seed(step_seed(train.seed, epoch=batch.epoch, index=batch.index))
-    size = len(batch.pairs)
-    latent_shape = tuple(batch.target_moments.chunk(2, dim=1)[0].shape)
-    texture_shape = tuple(batch.texture_moments.chunk(2, dim=1)[0].shape)
-    return StepDraws(
-        target_noise=torch.randn(latent_shape, generator=generator),
-        texture_noise=torch.randn(texture_shape, generator=generator),
-        noise=draw_noise(latent_shape, generator=generator, offset_strength=diffusion.noise_offset),
-        timestep=torch.randint(num_timesteps, (size,), generator=generator),
-        image_noise=torch.randn(batch.image_embedding.shape, generator=generator),
-        drop_appearance=_draw_mask(train.null_probability, size=size, train=train, generator=generator),
-        drop_image=_draw_mask(train.image_dropout_probability, size=size, train=train, generator=generator),
-        drop_reference=_draw_mask(
-            train.reference_dropout_probability, size=size, train=train, generator=generator
-        ),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedBatch:
+    """A batch and its draws on the device, ready for the model."""
+
+    batch: Batch
+    draws: StepDraws
+    alpha_bar: Tensor  # (B,) float32, the share of signal at each row's timestep
+    without_reference: (
+        Tensor  # (B,) bool, on the CPU: the model chooses rows by it and must not wait for a GPU
     )
 
 
-def step_seed(seed: int, *, epoch: int, index: int) -> int:
-    """One 63-bit seed for (seed, epoch, index); neighbours are unrelated."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLoss:
+    """The loss to minimise, what each row gives to it, and how wrong faces and the rest are."""
+
+    total: Tensor  # () float32
+    per_row: Tensor  # (B,) float32
+    regions: RegionErrors
+
+
+def draw_step(
+    batch: Batch, *, train: TrainParams, diffusion: DiffusionParams, num_timesteps: int
+) -> StepDraws:
+    """Draw a batch's randomness, on the CPU: the same whatever was run before and whichever rows are beside.
+
+    A row's come from (seed, epoch, index) of its sample id; dropout of whole batches from (seed, step).
+    """
+    latent_shape = batch.target_moments.chunk(2, dim=1)[0].shape[1:]
+    texture_shape = batch.texture_moments.chunk(2, dim=1)[0].shape[1:]
+    shapes = [
+        latent_shape,
+        texture_shape,
+        latent_shape,
+        (latent_shape[0], 1, 1),
+        batch.image_embedding.shape[1:],
+    ]
+    size = len(batch.sample_ids)
+    normal = torch.empty(size, sum(math.prod(shape) for shape in shapes))
+    uniform = torch.empty(size, 3)
+    timestep = torch.empty(size, dtype=torch.int64)
+    generator = torch.Generator()
+    for row, (epoch, index) in enumerate(batch.sample_ids):
+        generator.manual_seed(draw_seed(train.seed, epoch, index))
+        timestep[row] = torch.randint(num_timesteps, (), generator=generator)
+        torch.rand(3, generator=generator, out=uniform[row])
+        torch.randn(normal.shape[1], generator=generator, out=normal[row])
+    if train.dropout_unit == "batch":
+        generator.manual_seed(draw_seed(train.seed, BATCH_STREAM, batch.step))
+        uniform = torch.rand(3, generator=generator).expand(size, 3)
+    parts = normal.split([math.prod(shape) for shape in shapes], dim=1)
+    target_noise, texture_noise, noise, offset, image_noise = (
+        part.reshape(size, *shape) for part, shape in zip(parts, shapes, strict=True)
+    )
+    return StepDraws(
+        target_noise=target_noise,
+        texture_noise=texture_noise,
+        noise=noise + diffusion.noise_offset * offset,
+        timestep=timestep,
+        image_noise=image_noise,
+        drop_appearance=uniform[:, 0] < train.null_probability,
+        drop_image=uniform[:, 1] < train.image_dropout_probability,
+        drop_reference=uniform[:, 2] < train.reference_dropout_probability,
+    )
+
+
+def draw_seed(*numbers: int) -> int:
+    """One 63-bit seed for numbers like (seed, epoch, index); neighbours are unrelated."""
     import numpy as np
 
-    return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def prepare_batch(
+    batch: Batch, *, draws: StepDraws, schedule: NoiseSchedule, device: torch.device
+) -> PreparedBatch:
+    """Bring a batch and its draws to the device, from pinned memory without waiting for it."""
+    return PreparedBatch(
+        batch=on_device(batch, device=device),
+        draws=on_device(draws, device=device),
+        alpha_bar=signal_levels(schedule)[draws.timestep.cpu()].to(device),
+        without_reference=(draws.drop_appearance | draws.drop_reference).cpu(),
+    )
 
 
 def training_loss(
-    model: MCLD,
+    model: nn.Module,
     *,
     batch: Batch,
     draws: StepDraws,
@@ -89,31 +152,50 @@ def training_loss(
     facts: EmbeddingFacts,
     train: TrainParams,
     diffusion: DiffusionParams,
-) -> VLoss:
+) -> StepLoss:
     """The loss of one batch: noise the target's latent, predict v, weigh face and timestep."""
     device = next(model.parameters()).device
-    alpha_bar = signal_levels(schedule)[draws.timestep].to(device)
-    # Stays on the CPU: the model looks at it to choose rows, and must not wait for a GPU to do so.
-    without_reference = draws.drop_appearance | draws.drop_reference
-    batch, draws = on_device(batch, device=device), on_device(draws, device=device)
-    facts = on_device(facts, device=device)
+    return prepared_loss(
+        model,
+        prepared=prepare_batch(batch, draws=draws, schedule=schedule, device=device),
+        scaling_factor=scaling_factor,
+        facts=on_device(facts, device=device),
+        train=train,
+        diffusion=diffusion,
+    )
+
+
+def prepared_loss(
+    model: nn.Module,
+    *,
+    prepared: PreparedBatch,
+    scaling_factor: float,
+    facts: EmbeddingFacts,
+    train: TrainParams,
+    diffusion: DiffusionParams,
+) -> StepLoss:
+    """The same of a batch on the device. `model` is an MCLD, or what wraps one for several processes."""
+    batch, draws, alpha_bar = prepared.batch, prepared.draws, prepared.alpha_bar
     latent = sample_moments(batch.target_moments, noise=draws.target_noise, scaling_factor=scaling_factor)
-    predicted = model(
+    predicted: Tensor = model(
         add_noise(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar),
         timestep_B=draws.timestep,
         conditions=conditions_of(batch, draws=draws, scaling_factor=scaling_factor, facts=facts, train=train),
-        drop_reference_B=without_reference,
+        drop_reference_B=prepared.without_reference,
     )
+    target = v_target(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar)
     height, width = latent.shape[2:]
-    return face_weighted_v_loss(
+    face = face_cells(batch.target_iuv, latent_hw=(height, width))
+    loss = face_weighted_v_loss(
         predicted,
-        target_v_BCHW=v_target(latent, noise_BCHW=draws.noise, alpha_bar_B=alpha_bar),
+        target_v_BCHW=target,
         signal_to_noise_B=signal_to_noise(alpha_bar),
-        face_B1HW=diffusion.face_loss_weight
-        * face_cells(batch.target_iuv, latent_hw=(height, width)).float(),
+        face_B1HW=diffusion.face_loss_weight * face.float(),
         min_snr_gamma=diffusion.snr_gamma,
         normalised=diffusion.normalise_face_mask,
     )
+    regions = region_errors(predicted, target_v_BCHW=target, face_B1HW=face)
+    return StepLoss(total=loss.total, per_row=loss.per_row, regions=regions)
 
 
 def conditions_of(
@@ -143,9 +225,3 @@ def conditions_of(
         face_embedding=batch.face_embedding,
         face_found=batch.face_found & ~draws.drop_appearance if train.null_drops_face else batch.face_found,
     )
-
-
-def _draw_mask(probability: float, *, size: int, train: TrainParams, generator: torch.Generator) -> Tensor:
-    """(size,) bool: a draw for each sample, or one for the whole batch."""
-    num_draws = size if train.dropout_unit == "sample" else 1
-    return (torch.rand(num_draws, generator=generator) < probability).expand(size)

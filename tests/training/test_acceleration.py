@@ -6,6 +6,7 @@ import copy
 
 import torch
 
+from mcld.config import RuntimeParams
 from mcld.models import MCLD
 from mcld.training.acceleration import fast_attention, make_fast, use_channels_last
 from mcld.types import Conditions
@@ -44,6 +45,6 @@ def test_channels_last_weights_predict_the_same() -> None:
 def test_on_a_processor_nothing_changes_unless_compiling_is_asked_for() -> None:
     model = tiny_model()
     before = predict(model)
-    make_fast(model, device=torch.device("cpu"), compiled=False)
+    make_fast(model, device=torch.device("cpu"), runtime=RuntimeParams())
     with fast_attention(torch.device("cpu")):
         assert torch.equal(predict(model), before)

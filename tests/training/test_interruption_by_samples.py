@@ -8,45 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcld.config import DiffusionParams, GenerateParams, TrainParams
+from mcld.config import GenerateParams
 from mcld.diffusion import NoiseSchedule, ddim_scheduler, initial_noise, sample
 from mcld.models import MCLD
 from mcld.storage import sha256_of_file
-from mcld.training.checkpoint import STATE_NAME
-from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
-from mcld.training.step import EmbeddingFacts
-from mcld.types import Batch, Conditions, Pair
+from mcld.training.loop import TrainingProgress, train_model
+from mcld.types import Conditions
 from tests.tiny_models import LATENT_CHANNELS, TINY_CONFIG
+from tests.training.tiny_run import Recorder, TinyBatches, tiny_settings
 
 NUM_STEPS = 6
 Look = Callable[[MCLD, MCLD], None]  # at the model in training, and at its average
 Run = tuple[str, list[float]]
-
-
-class FixedBatches:
-    """Three different batches an epoch, of two pairs each."""
-
-    num_batches = 3
-
-    def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
-        for index in range(start_batch, self.num_batches):
-            yield self._batch(epoch, index=index)
-
-    def _batch(self, epoch: int, *, index: int) -> Batch:
-        generator = torch.Generator().manual_seed(index)
-        conditions = conditions_of(2, seed=index)
-        return Batch(
-            pairs=(Pair(source="a/1_front", target="a/2_side", split="train"),) * 2,
-            epoch=epoch,
-            index=index,
-            target_moments=torch.randn(2, 2 * LATENT_CHANNELS, 4, 2, generator=generator),
-            texture_moments=torch.randn(2, 2 * LATENT_CHANNELS, 4, 4, generator=generator),
-            target_iuv=conditions.target_iuv,
-            image_embedding=conditions.image_embedding,
-            texture_embedding=conditions.texture_embedding,
-            face_embedding=conditions.face_embedding,
-            face_found=conditions.face_found,
-        )
 
 
 def conditions_of(num_rows: int, *, seed: int, latent_hw: tuple[int, int] = (4, 2)) -> Conditions:
@@ -138,31 +111,19 @@ def train(directory: Path, *, look: Look | None, optimizer: str = "adamw", compi
     if compiled:
         torch._dynamo.reset()
         model.denoiser.compile(backend="aot_eager", fullgraph=True)
-    values = {"steps": NUM_STEPS, "checkpoint_every_steps": NUM_STEPS, "sample_every_steps": 3}
-    settings = TrainingSettings(
-        train=TrainParams.model_validate(
-            {**values, "optimizer": optimizer, "warmup_steps": 1, "learning_rate": 1e-2}
-        ),
-        diffusion=DiffusionParams(),
-        scaling_factor=1.0,
-        facts=EmbeddingFacts(image_spread=torch.ones(8), blank=None),
-        fingerprint="run",
-        checkpoint_dir=directory,
+    settings = tiny_settings(
+        directory, steps=NUM_STEPS, checkpoint_every_steps=NUM_STEPS, optimizer=optimizer
     )
 
-    def on_sample(progress: TrainingProgress) -> None:
-        if look is not None and progress.step < NUM_STEPS:
+    def then(kind: str, progress: TrainingProgress) -> None:
+        if kind == "sample" and look is not None and progress.step < NUM_STEPS:
             look(model, progress.average)
 
-    progress = train_model(
-        model,
-        batches=FixedBatches(),
-        settings=settings,
-        on_checkpoint=lambda _progress: None,
-        on_sample=on_sample,
-    )
-    # Weights, average, losses and optimiser state: `state.safetensors` holds them all.
-    return sha256_of_file(directory / f"step-{NUM_STEPS:06d}" / STATE_NAME), progress.losses
+    progress = train_model(model, batches=TinyBatches(), settings=settings, listener=Recorder(then=then))
+    # Weights, average, losses and optimiser state: a checkpoint holds them all.
+    files = sorted((directory / f"step-{NUM_STEPS:06d}").glob("*.safetensors"))
+    assert files
+    return ",".join(sha256_of_file(path) for path in files), progress.losses
 
 
 @pytest.fixture(scope="module", params=["adamw", "muon"])

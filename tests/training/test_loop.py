@@ -1,48 +1,21 @@
-"""Training resumes bit for bit, learns, and stops when the loss is not a number."""
+"""Training resumes bit for bit, learns, reports what happened, and cuts batches into pieces that add up."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from mcld.config import DiffusionParams, TrainParams
-from mcld.errors import CheckpointError
+from mcld.config import RuntimeParams
+from mcld.errors import ConfigError
 from mcld.models import MCLD
-from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
-from mcld.training.step import EmbeddingFacts
-from mcld.types import Batch, Pair
-from tests.tiny_models import TINY_CONFIG
-
-
-class FixedBatches:
-    """Three different batches an epoch; `scale` damages the targets."""
-
-    num_batches = 3
-
-    def __init__(self, *, scale: float = 1.0) -> None:
-        self.scale = scale
-
-    def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
-        for index in range(start_batch, self.num_batches):
-            yield self._batch(epoch, index=index)
-
-    def _batch(self, epoch: int, *, index: int) -> Batch:
-        generator = torch.Generator().manual_seed(index)
-        iuv = torch.randint(0, 25, (2, 3, 32, 16), generator=generator).to(torch.uint8)
-        return Batch(
-            pairs=(Pair(source="a/1_front", target="a/2_side", split="train"),) * 2,
-            epoch=epoch,
-            index=index,
-            target_moments=torch.cat([torch.full((2, 4, 4, 2), 2.0), torch.full((2, 4, 4, 2), -10.0)], dim=1)
-            * self.scale,
-            target_iuv=iuv,
-            texture_moments=torch.randn(2, 8, 4, 4, generator=generator),
-            image_embedding=torch.randn(2, 8, generator=generator),
-            texture_embedding=torch.randn(2, 8, generator=generator),
-            face_embedding=torch.randn(2, 6, generator=generator),
-            face_found=torch.tensor([True, False]),
-        )
+from mcld.training.loop import train_model
+from mcld.training.reports import TrainingProgress
+from tests.training.tiny_run import Recorder, TinyBatches, tiny_model, tiny_settings
 
 
 @pytest.fixture(autouse=True)
@@ -53,72 +26,40 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def _run(
-    directory: Path, *, num_steps: int, learning_rate: float = 1e-2, scale: float = 1.0, ema: bool = True
-) -> tuple[TrainingProgress, MCLD, list[str]]:
-    torch.manual_seed(0)
-    model = MCLD(TINY_CONFIG)
-    train = TrainParams(
-        steps=6,
-        learning_rate=learning_rate,
-        checkpoint_every_steps=2,
-        sample_every_steps=3,
-        warmup_steps=1,
-        ema=ema,
-    )
-    settings = TrainingSettings(
-        train=train.model_copy(update={"steps": num_steps}),
-        diffusion=DiffusionParams(),
-        scaling_factor=1.0,
-        facts=EmbeddingFacts(image_spread=torch.ones(8), blank=None),
-        fingerprint="run",
-        checkpoint_dir=directory,
-    )
-    events: list[str] = []
-    progress = train_model(
-        model,
-        batches=FixedBatches(scale=scale),
-        settings=settings,
-        on_checkpoint=lambda state: events.append(f"checkpoint {state.step}"),
-        on_sample=lambda state: events.append(f"sample {state.step}"),
-    )
-    return progress, model, events
-
-
 class _StopHereError(Exception):
     pass
 
 
-def _killed_at(directory: Path, *, step: int) -> None:
-    """Train the 6-step run until just after a listener has been called at `step`."""
-    torch.manual_seed(0)
-    settings = TrainingSettings(
-        train=TrainParams(
-            steps=6, learning_rate=1e-2, checkpoint_every_steps=2, sample_every_steps=3, warmup_steps=1
-        ),
-        diffusion=DiffusionParams(),
-        scaling_factor=1.0,
-        facts=EmbeddingFacts(image_spread=torch.ones(8), blank=None),
-        fingerprint="run",
-        checkpoint_dir=directory,
-    )
-
-    def stop(progress: TrainingProgress) -> None:
-        if progress.step == step:
+def _run(
+    directory: Path, *, kill_at: int | None = None, epoch_size: int = 6, **train: Any
+) -> tuple[TrainingProgress, MCLD, Recorder, TinyBatches]:
+    def stop(_kind: str, progress: TrainingProgress) -> None:
+        if progress.step == kill_at:
             raise _StopHereError
 
-    with pytest.raises(_StopHereError):
-        train_model(
-            MCLD(TINY_CONFIG), batches=FixedBatches(), settings=settings, on_checkpoint=stop, on_sample=stop
-        )
+    model, recorder = tiny_model(), Recorder(then=stop)
+    batches = TinyBatches(epoch_size=epoch_size)
+    progress = train_model(
+        model, batches=batches, settings=tiny_settings(directory, **train), listener=recorder
+    )
+    return progress, model, recorder, batches
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 @pytest.mark.parametrize("step", [2, 3, 4])
-def test_an_interrupted_run_ends_like_an_undisturbed_one_bit_for_bit(tmp_path: Path, step: int) -> None:
-    straight, straight_model, _ = _run(tmp_path / "straight", num_steps=6)
-    _killed_at(tmp_path / "killed", step=step)
-    resumed, resumed_model, _ = _run(tmp_path / "killed", num_steps=6)
+def test_an_interrupted_run_ends_like_an_undisturbed_one_bit_for_bit(
+    tmp_path: Path, step: int, optimizer: str
+) -> None:
+    # Five samples an epoch, two a step: batches run over the borders of epochs.
+    straight, straight_model, _, seen = _run(tmp_path / "straight", epoch_size=5, optimizer=optimizer)
+    with pytest.raises(_StopHereError):
+        _run(tmp_path / "killed", kill_at=step, epoch_size=5, optimizer=optimizer)
+    resumed, resumed_model, _, seen_again = _run(tmp_path / "killed", epoch_size=5, optimizer=optimizer)
     assert resumed.losses == straight.losses
+    first = seen_again.seen[0][0]
+    assert 0 < first <= step
+    assert seen_again.seen[: 6 - first] == seen.seen[first:6]
+    assert ((0, 4), (1, 0)) in [ids for _, ids in seen.seen]
     for name, value in straight_model.state_dict().items():
         assert torch.equal(resumed_model.state_dict()[name], value), name
     for name, value in straight.average.state_dict().items():
@@ -126,20 +67,80 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one_bit_for_bit(tmp_path: P
 
 
 def test_without_averaging_the_trained_weights_are_the_result(tmp_path: Path) -> None:
-    progress, model, _ = _run(tmp_path, num_steps=4, ema=False)
+    progress, model, _, _ = _run(tmp_path, steps=4, ema=False)
     assert progress.average is model
 
 
 def test_listeners_are_called_at_their_steps(tmp_path: Path) -> None:
-    _, _, events = _run(tmp_path, num_steps=6)
-    assert events == ["checkpoint 2", "sample 3", "checkpoint 4", "sample 6", "checkpoint 6"]
+    progress, _, recorder, _ = _run(tmp_path)
+    assert recorder.events == ["checkpoint 2", "sample 3", "checkpoint 4", "sample 6", "checkpoint 6"]
+    assert [checkpoint.step for checkpoint in progress.saved] == [2, 4, 6]
 
 
 def test_the_loss_falls_on_repeated_batches(tmp_path: Path) -> None:
-    progress, _, _ = _run(tmp_path, num_steps=40)
+    progress, _, _, _ = _run(tmp_path, steps=40)
     assert sum(progress.losses[-10:]) < 0.6 * sum(progress.losses[:10])
 
 
-def test_a_loss_that_is_not_a_number_stops_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"not a number at step 1.*train\.learning_rate"):
-        _run(tmp_path, num_steps=6, scale=float("nan"))
+def test_a_step_tells_its_figures(tmp_path: Path) -> None:
+    progress, _, recorder, _ = _run(tmp_path, warmup_steps=2)
+    assert [report.step for report in recorder.reports] == [1, 2, 3, 4, 5, 6]
+    assert [report.loss for report in recorder.reports] == progress.losses
+    for report in recorder.reports:
+        assert report.rows == sum(report.bin_counts) == 2
+        assert sum(report.bin_sums) == pytest.approx(report.loss * report.rows)
+        assert report.terms.keys() == {"face", "rest"}
+        assert all(math.isfinite(term) and term > 0 for term in report.terms.values())
+        assert report.gradient_norm > 0
+        assert 0 <= report.data_wait_s <= report.seconds
+        assert report.memory_bytes > 1e6
+        assert not report.skipped
+    assert recorder.reports[0].learning_rate == pytest.approx(5e-3)
+    assert recorder.reports[1].learning_rate == pytest.approx(1e-2)
+
+
+def test_reading_ahead_changes_nothing(tmp_path: Path) -> None:
+    ahead, _, _, _ = _run(tmp_path / "ahead")
+    other, _, _, _ = _run(tmp_path / "other", reads_ahead=False)
+    assert ahead.losses == other.losses
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_pieces_of_a_batch_add_up_to_it(tmp_path: Path, *, checkpointing: bool) -> None:
+    def run(num_pieces: int) -> tuple[list[float], list[float], MCLD]:
+        runtime = RuntimeParams(accumulation_steps=num_pieces, gradient_checkpointing=checkpointing)
+        settings = tiny_settings(
+            tmp_path / str(num_pieces), runtime=runtime, batch_size=4, steps=3, optimizer="adamw"
+        )
+        model, recorder = tiny_model(dtype=torch.float64), Recorder()
+        progress = train_model(model, batches=TinyBatches(batch_size=4), settings=settings, listener=recorder)
+        return progress.losses, [report.gradient_norm for report in recorder.reports], model
+
+    whole, pieces = run(1), run(4)
+    torch.testing.assert_close(torch.tensor(pieces[:2]), torch.tensor(whole[:2]), rtol=1e-9, atol=0)
+    for name, value in whole[2].state_dict().items():
+        torch.testing.assert_close(pieces[2].state_dict()[name], value, rtol=1e-7, atol=1e-10, msg=name)
+
+
+def test_a_batch_that_cannot_be_cut_evenly_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path, runtime=RuntimeParams(accumulation_steps=3))
+    with pytest.raises(
+        ConfigError, match=r"train\.batch_size: 2 pairs .* 1 processes .* 3 pieces .*multiple of 3"
+    ):
+        train_model(tiny_model(), batches=TinyBatches(), settings=settings, listener=Recorder())
+
+
+def test_graphs_without_a_compiler_are_refused(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path, runtime=RuntimeParams(cuda_graphs=True))
+    with pytest.raises(ConfigError, match=r"runtime\.cuda_graphs.*runtime\.compile"):
+        train_model(tiny_model(), batches=TinyBatches(), settings=settings, listener=Recorder())
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_the_schedule_is_the_one_asked_for(tmp_path: Path, schedule: str) -> None:
+    _, _, recorder, _ = _run(tmp_path, schedule=schedule, steps=5, final_learning_rate_fraction=0.1)
+    rates = [report.learning_rate / 1e-2 for report in recorder.reports]
+    expected = {"cosine": 0.55, "linear": 0.55, "constant": 1.0}
+    assert rates[0] == rates[1] == pytest.approx(1.0)
+    assert rates[3] == pytest.approx(expected[schedule])
+    assert rates[2] == pytest.approx({"cosine": 0.868, "linear": 0.775, "constant": 1.0}[schedule], abs=1e-3)

@@ -20,12 +20,12 @@ FACTS = EmbeddingFacts(image_spread=torch.linspace(0.5, 2.0, 8), blank=torch.ful
 NUM_ROWS = 4
 
 
-def batch_of(num_rows: int = NUM_ROWS, *, index: int = 0) -> Batch:
+def batch_of(num_rows: int = NUM_ROWS, *, step: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(1)
     return Batch(
         pairs=(Pair(source="a/1_front", target="a/2_side", split="train"),) * num_rows,
-        epoch=0,
-        index=index,
+        step=step,
+        sample_ids=tuple((0, step * num_rows + row) for row in range(num_rows)),
         target_moments=torch.randn(num_rows, 8, 4, 2, generator=generator),
         target_iuv=torch.randint(0, 25, (num_rows, 3, 32, 16), generator=generator).to(torch.uint8),
         texture_moments=torch.randn(num_rows, 8, 4, 4, generator=generator),
@@ -60,7 +60,7 @@ def conditions(draws: StepDraws, *, train: TrainParams) -> Conditions:
 
 def masks(train: TrainParams, *, num_batches: int = 400) -> torch.Tensor:
     """(num_batches, NUM_ROWS) bool: which rows were dropped."""
-    batches = [batch_of(index=index) for index in range(num_batches)]
+    batches = [batch_of(step=step) for step in range(num_batches)]
     drawn = [draw_step(b, train=train, diffusion=DiffusionParams(), num_timesteps=1000) for b in batches]
     return torch.stack([draws.drop_appearance for draws in drawn])
 
@@ -99,7 +99,7 @@ def test_noise_on_a_row_does_not_depend_on_the_rest_of_its_batch() -> None:
         **{
             item.name: getattr(batch, item.name)[:2]
             for item in dataclasses.fields(batch)
-            if item.name not in ("epoch", "index")
+            if item.name != "step"
         },
     )
     half_draws = StepDraws(**{item.name: getattr(draws, item.name)[:2] for item in dataclasses.fields(draws)})
