@@ -21,6 +21,10 @@ class CheckpointError(MCLDError):
     """No usable training checkpoint where one is needed."""
 
 
+class TrackingError(MCLDError):
+    """MLflow does not take what is left for it. Training never raises this."""
+
+
 class WorkspaceBusyError(MCLDError):
     """Another run holds the workspace."""
 
