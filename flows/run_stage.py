@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from flows.freshness import commit, inputs_fingerprint, what_changed
 from mcld.cli.reports import describe, run_and_keep_report
@@ -42,6 +44,7 @@ def run_stage(name: str) -> bool:
     """
     workspace = Workspace()
     logger = get_run_logger()
+    os.environ["MCLD_FLOW_RUN_ID"] = str(flow_run.get_id())  # for MLflow, which remembers it
     reasons = what_changed(name, workspace=workspace)
     if not reasons:
         logger.info("%s: fresh, skipped", name)

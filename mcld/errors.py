@@ -25,6 +25,10 @@ class TrainingStoppedError(MCLDError):
     """Training was asked to stop and has saved where it is; the same command goes on from there."""
 
 
+class TrackingError(MCLDError):
+    """MLflow does not take what is left for it. Training never raises this."""
+
+
 class WorkspaceBusyError(MCLDError):
     """Another run holds the workspace."""
 

@@ -22,7 +22,7 @@ from mcld.models import MCLD, initialise_mcld, save_mcld
 from mcld.models.base import load_base, model_config
 from mcld.stages.mapper import Mapper
 from mcld.stages.pixels import encoder_of_shards
-from mcld.stages.remember import run_of_model
+from mcld.stages.remember import run_of_training
 from mcld.stages.training_record import LOSS_NAME, TrainingRecord, write_loss
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_json
 from mcld.training.loop import TrainingSettings, train_model
@@ -106,6 +106,7 @@ def _train(params: Params, *, workspace: Workspace, out_dir: Path, identity: str
     # Before the manifest: once that is written a repeated command does nothing more.
     record.tracked.log_folder(out_dir / MODEL_NAME, artifact_path=MODEL_NAME)
     record.tracked.finish()
+    record.tracked.close()
     _finish(params, out_dir=out_dir, identity=identity, model=model, num_pairs=loader.num_pairs)
 
 
@@ -152,7 +153,7 @@ def _record(
         vae=vae,
         samples=samples,
         schedule=NoiseSchedule(beta_curve=params.diffusion.beta_schedule),
-        tracked=run_of_model(params, workspace=workspace, identity=identity),
+        tracked=run_of_training(params, workspace=workspace, identity=identity, device=vae.device.type),
     )
 
 

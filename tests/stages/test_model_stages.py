@@ -70,13 +70,14 @@ def test_training_leaves_model_curve_and_sample_grids(sweep: Sweep) -> None:
 
 def test_mlflow_remembers_one_run_with_losses_params_and_images(sweep: Sweep) -> None:
     client = MlflowClient(tracking_uri=default_uri(sweep.workspace.root))
-    [record] = (sweep.workspace.state_dir / "runs").iterdir()
-    run_id = json.loads(record.read_text())["run_id"]
+    [journal] = (sweep.workspace.state_dir / "journal").iterdir()
+    [receipt] = journal.glob("sent-*.json")
+    run_id = json.loads(receipt.read_text())["run_id"]
     history = client.get_metric_history(run_id, "train.loss")
     assert sorted({point.step for point in history}) == [1, 2, 3, 4]
     run = client.get_run(run_id)
     assert run.data.params["train.steps"] == "4"
-    assert run.data.tags["mcld.identity"] == record.stem
+    assert run.data.tags["mcld.identity"] == journal.name
     assert client.list_artifacts(run_id, "model")
     assert client.list_artifacts(run_id, "images")
 

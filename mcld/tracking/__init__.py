@@ -1,0 +1,30 @@
+"""Remember runs in MLflow: params, metrics by step, images, artifacts. Only `store` imports mlflow.
+
+The default store is `mlflow.db` with `mlartifacts/` beside it, in the workspace: a file, no server.
+
+What a run says goes into its journal (`.mcld/journal/IDENTITY/`) and from there, by a thread, to MLflow:
+logging never waits, an MLflow that is away costs nothing but time, and nothing arrives twice.
+"""
+
+from mcld.tracking.delivery import BusyError, Delivery
+from mcld.tracking.journals import JournalState, deliveries, state_of
+from mcld.tracking.provenance import code_tags, folder_digest, machine_tags
+from mcld.tracking.run import TrackedRun, default_uri, flatten, open_run
+from mcld.tracking.store import StoreAwayError, shown
+
+__all__ = [
+    "BusyError",
+    "Delivery",
+    "JournalState",
+    "StoreAwayError",
+    "TrackedRun",
+    "code_tags",
+    "default_uri",
+    "deliveries",
+    "flatten",
+    "folder_digest",
+    "machine_tags",
+    "open_run",
+    "shown",
+    "state_of",
+]

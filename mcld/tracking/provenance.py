@@ -1,0 +1,99 @@
+"""What a run was made from and where: code, data, machine, versions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from mcld import __version__
+from mcld.errors import DataError
+from mcld.storage import read_json, sha256_of_file
+
+# Prefect sets the first in the processes of a flow run; our flows set the second where they run in their own.
+FLOW_RUN_VARIABLES = ("PREFECT__FLOW_RUN_ID", "MCLD_FLOW_RUN_ID")
+MAX_DIGEST = 36  # characters that MLflow keeps; DVC's md5 of a folder, with ".dir", has as many
+
+
+def code_tags(root: Path) -> dict[str, str]:
+    """Where the code stands, as far as known: git commit, whether the tree is dirty, hash of dvc.lock."""
+    tags: dict[str, str] = {}
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit:
+        tags["git.commit"] = commit
+        tags["git.dirty"] = str(bool(_git(root, "status", "--porcelain", "--untracked-files=no"))).lower()
+        tags["mlflow.source.git.commit"] = commit  # MLflow's page shows this one
+    lock = root / "dvc.lock"
+    if lock.is_file():
+        tags["dvc.lock.sha256"] = sha256_of_file(lock)
+    return tags
+
+
+def machine_tags() -> dict[str, str]:
+    """The machine, the versions that compute, and the Prefect flow run if there is one."""
+    tags = {
+        "host": socket.gethostname(),
+        "version.python": platform.python_version(),
+        "version.torch": version("torch"),
+        "version.mcld": __version__,
+    }
+    for variable in FLOW_RUN_VARIABLES:
+        if os.environ.get(variable):
+            tags["prefect.flow_run_id"] = os.environ[variable]
+    return tags
+
+
+def folder_digest(folder: Path, *, stage: str, root: Path, index_name: str) -> str:
+    """DVC's md5 of a stage's folder, if dvc.lock speaks of this very content; else its index's sha256, cut.
+
+    `index_name` is a file in the folder that changes whenever another does. A folder may be newer than
+    dvc.lock: DVC's list of the folder, in its cache, says whether that file is the one that was recorded.
+    """
+    index = folder / index_name
+    recorded = _recorded_md5(root, stage=stage, path=folder)
+    if recorded is not None:
+        listed = _listed_md5(root, digest=recorded, name=index_name)
+        if listed == hashlib.md5(index.read_bytes(), usedforsecurity=False).hexdigest():
+            return recorded
+    return sha256_of_file(index)[:MAX_DIGEST]
+
+
+def _recorded_md5(root: Path, *, stage: str, path: Path) -> str | None:
+    lock = root / "dvc.lock"
+    if not lock.is_file():
+        return None
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        stages = YAML(typ="safe").load(lock.read_text())["stages"]
+        outs = stages[stage]["outs"]
+        return next(str(out["md5"]) for out in outs if (root / out["path"]).resolve() == path.resolve())
+    except (YAMLError, KeyError, TypeError, StopIteration):
+        return None
+
+
+def _listed_md5(root: Path, *, digest: str, name: str) -> str | None:
+    path = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    if not path.is_file():
+        return None
+    try:
+        entries = read_json(path)
+    except DataError:
+        return None
+    if not isinstance(entries, list):
+        return None
+    return next((str(entry["md5"]) for entry in entries if entry["relpath"] == name), None)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Git's answer, or nothing where there is no git or no repository."""
+    try:
+        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return result.stdout.strip() if result.returncode == 0 else ""

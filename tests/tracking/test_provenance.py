@@ -1,0 +1,76 @@
+"""A run says which code, machine and data it is of; a data digest is DVC's only if DVC means this content."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mcld.storage import sha256_of_file
+from mcld.tracking import code_tags, flatten, folder_digest, machine_tags
+
+DIGEST = "0123456789abcdef0123456789abcdef.dir"
+
+
+def test_nested_params_are_flattened_with_dots() -> None:
+    assert flatten({"train": {"steps": 3, "loss": {"gamma": 5.0}}, "seed": 1}) == {
+        "train.steps": 3,
+        "train.loss.gamma": 5.0,
+        "seed": 1,
+    }
+
+
+def test_code_tags_say_commit_and_whether_the_tree_differs(tmp_path: Path) -> None:
+    assert code_tags(tmp_path) == {}
+    (tmp_path / "dvc.lock").write_text("stages: {}\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    tags = code_tags(tmp_path)
+    assert len(tags["git.commit"]) == 40
+    assert tags["git.dirty"] == "false"
+    assert tags["dvc.lock.sha256"] == sha256_of_file(tmp_path / "dvc.lock")
+    (tmp_path / "dvc.lock").write_text("stages: {a: b}\n")
+    assert code_tags(tmp_path)["git.dirty"] == "true"
+
+
+def test_the_flow_run_is_named_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
+    monkeypatch.delenv("MCLD_FLOW_RUN_ID", raising=False)
+    assert "prefect.flow_run_id" not in machine_tags()
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "11")
+    assert machine_tags()["prefect.flow_run_id"] == "11"
+    assert {"host", "version.python", "version.torch", "version.mcld"} <= set(machine_tags())
+
+
+def _workspace(root: Path) -> Path:
+    folder = root / "artifacts" / "shards"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    (root / "dvc.lock").write_text(
+        f"stages:\n  shards:\n    outs:\n    - path: artifacts/shards\n      md5: {DIGEST}\n"
+    )
+    listed = root / ".dvc" / "cache" / "files" / "md5" / DIGEST[:2] / DIGEST[2:]
+    listed.parent.mkdir(parents=True)
+    md5 = hashlib.md5(b"{}", usedforsecurity=False).hexdigest()
+    listed.write_text(json.dumps([{"md5": md5, "relpath": "manifest.json"}]))
+    return folder
+
+
+def _digest(root: Path, folder: Path) -> str:
+    return folder_digest(folder, stage="shards", root=root, index_name="manifest.json")
+
+
+def test_a_folder_that_dvc_recorded_has_dvcs_digest(tmp_path: Path) -> None:
+    folder = _workspace(tmp_path)
+    assert _digest(tmp_path, folder) == DIGEST
+    assert len(DIGEST) == 36  # as much as MLflow keeps
+
+
+def test_a_folder_that_changed_since_or_was_never_recorded_has_its_own(tmp_path: Path) -> None:
+    folder = _workspace(tmp_path)
+    (folder / "manifest.json").write_text("{ }")
+    assert _digest(tmp_path, folder) == sha256_of_file(folder / "manifest.json")[:36]
+    (tmp_path / "dvc.lock").write_text("stages: {}\n")
+    assert _digest(tmp_path, folder) == sha256_of_file(folder / "manifest.json")[:36]
