@@ -11,6 +11,7 @@ import typer
 from mcld.cli.check import check_app
 from mcld.cli.conditions import conditions_app
 from mcld.cli.dataset import dataset_app
+from mcld.cli.plan_train import plan_app
 from mcld.cli.shards import shards_app
 from mcld.cli.weights import weights_app
 from mcld.errors import ConfigError, MCLDError
@@ -31,6 +32,7 @@ app.add_typer(check_app, name="check")
 app.add_typer(conditions_app, name="conditions")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(shards_app, name="shards")
+app.add_typer(plan_app, name="plan")
 
 
 def main() -> None:
