@@ -11,6 +11,7 @@ import typer
 from mcld.cli.check import check_app
 from mcld.cli.conditions import conditions_app
 from mcld.cli.dataset import dataset_app
+from mcld.cli.plan_train import plan_app
 from mcld.cli.shards import shards_app
 from mcld.cli.tracking import tracking_app
 from mcld.cli.weights import weights_app
@@ -33,6 +34,7 @@ app.add_typer(conditions_app, name="conditions")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(shards_app, name="shards")
 app.add_typer(tracking_app, name="tracking")
+app.add_typer(plan_app, name="plan")
 
 
 def main() -> None:
