@@ -27,3 +27,7 @@ class WorkspaceBusyError(MCLDError):
 
 class WorkerError(MCLDError):
     """A worker process died (killed, or out of memory); its finished parts are kept."""
+
+
+class StorageError(MCLDError):
+    """An object store refuses, does not answer, or holds other bytes than were asked for."""
