@@ -11,9 +11,10 @@ from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.errors import DataError
 from mcld.progress import track
 from mcld.storage import sha256_of_file, write_bytes
+from mcld.storage.multipart import DEFAULT_TRANSFER, TransferSettings
 from mcld.storage.s3 import S3Folder
 from mcld.storage.threads import in_threads
-from mcld.storage.transfer import DEFAULT_TRANSFER, TransferSettings, TransferSummary, upload_folder
+from mcld.storage.transfer import TransferSummary, upload_folder
 from mcld.types import Manifest
 
 REMEDY = "push the shards again"
@@ -99,5 +100,6 @@ def _hash(folder: S3Folder, *, name: str) -> str:
 def _check(found: str, *, name: str, sha256: str, folder: S3Folder) -> None:
     if found != sha256:
         raise DataError(
-            f"{folder.place}/{name}: damaged: sha256 {found[:12]}…, the manifest says {sha256[:12]}…; {REMEDY}"
+            f"{folder.place}/{name}: damaged: sha256 {found[:12]}…, the manifest says {sha256[:12]}…; "
+            f"{REMEDY}"
         )

@@ -1,7 +1,7 @@
-"""Keep whole files of a remote folder on this machine's disk, up to a bound; the least recently read go first.
+"""Keep whole files of a remote folder on this machine's disk, within a bound: those not read for longest go.
 
-Files are kept under their sha256, which is verified when they arrive: so runs and processes share a cache, and
-a file that was replaced at its source is never mistaken for the old one.
+Files are kept under their sha256, which is verified when they arrive: so runs and processes share a cache,
+and a file that was replaced at its source is never mistaken for the old one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from mcld.errors import ConfigError, DataError, StorageError
 from mcld.storage.files import atomic_path, sha256_of_file
@@ -52,38 +53,30 @@ class CachedFolder:
 
     def read(self, name: str) -> bytes:
         """All of a file. Raises as `source` does, and StorageError when its bytes are others."""
-        with self._kept(name) as descriptor:
-            if descriptor is None:
-                return self.source.read(name)
-            return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        if name not in self.sha256s:
+            return self.source.read(name)
+        with self._open(name) as file:
+            return file.read()
 
     def read_range(self, name: str, *, offset: int, num_bytes: int) -> bytes:
         """A part of a file, less where the file ends. Raises as `read` does."""
-        with self._kept(name) as descriptor:
-            if descriptor is None:
-                return self.source.read_range(name, offset=offset, num_bytes=num_bytes)
-            return os.pread(descriptor, num_bytes, offset)
+        if name not in self.sha256s:
+            return self.source.read_range(name, offset=offset, num_bytes=num_bytes)
+        with self._open(name) as file:
+            file.seek(offset)
+            return file.read(num_bytes)
 
-    @contextmanager
-    def _kept(self, name: str) -> Iterator[int | None]:
-        """The kept file, open, so that it stays readable if it is evicted now; None when it is not kept."""
-        descriptor = self._open(name) if name in self.sha256s else None
-        try:
-            yield descriptor
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
-
-    def _open(self, name: str) -> int:
+    def _open(self, name: str) -> BinaryIO:
+        """The kept file, which stays readable even if it is evicted now."""
         path = self.directory / self.sha256s[name]
-        descriptor = _open_kept(path)
-        if descriptor is not None:
-            return descriptor
+        file = _open_kept(path)
+        if file is not None:
+            return file
         self.directory.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_name(f"{path.name}{LOCK_SUFFIX}")):  # one process fetches, the others wait
-            while (descriptor := _open_kept(path)) is None:
+            while (file := _open_kept(path)) is None:
                 self._fetch(name, path=path)
-            return descriptor
+            return file
 
     def _fetch(self, name: str, *, path: Path) -> None:
         num_bytes = self.source.size(name)
@@ -91,8 +84,8 @@ class CachedFolder:
             raise DataError(f"{self.place}/{name}: not found; check the address, or push it there")
         if num_bytes > self.max_bytes:
             raise ConfigError(
-                f"{self.directory}: a cache of {self.max_bytes} bytes cannot hold {self.place}/{name} with its "
-                f"{num_bytes}; make it larger"
+                f"{self.directory}: a cache of {self.max_bytes} bytes cannot hold {self.place}/{name} with "
+                f"its {num_bytes}; make it larger"
             )
         for leftover in self.directory.glob(f".{path.name}.*.tmp"):  # of processes that were killed here
             leftover.unlink(missing_ok=True)
@@ -108,12 +101,14 @@ class CachedFolder:
 
     def _copy(self, name: str, *, path: Path, num_bytes: int) -> None:
         with path.open("wb") as file:
+            file.truncate(num_bytes)
 
-            def fetch(offset: int) -> None:
-                data = self.source.read_range(name, offset=offset, num_bytes=BLOCK_BYTES)
-                os.pwrite(file.fileno(), data, offset)
+        def fetch(offset: int) -> None:
+            with path.open("r+b") as file:
+                file.seek(offset)
+                file.write(self.source.read_range(name, offset=offset, num_bytes=BLOCK_BYTES))
 
-            in_threads(fetch, range(0, num_bytes, BLOCK_BYTES), num_threads=NUM_THREADS)
+        in_threads(fetch, range(0, num_bytes, BLOCK_BYTES), num_threads=NUM_THREADS)
 
     def _evict(self) -> None:
         """Delete what was not read for longest until the bound holds."""
@@ -128,14 +123,14 @@ class CachedFolder:
                 total -= facts[path].st_size
 
 
-def _open_kept(path: Path) -> int | None:
+def _open_kept(path: Path) -> BinaryIO | None:
     """Open a kept file and note that it was read; None when it is not kept."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        file = path.open("rb")
     except FileNotFoundError:
         return None
-    os.utime(descriptor)
-    return descriptor
+    os.utime(file.fileno())
+    return file
 
 
 @contextmanager

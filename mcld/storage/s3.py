@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
 T = TypeVar("T")
-CHUNK_BYTES = 1 << 16  # what is lost at most when a body is cut
+CHUNK_BYTES = 1 << 16  # read at once; what a body that goes silent loses at most
 MAX_CONNECTIONS = 32
 SHA256_FIELD = "sha256"  # of an object's metadata
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")

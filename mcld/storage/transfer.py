@@ -5,7 +5,6 @@ An object carries its file's sha256 as metadata.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def upload_folder(
     folder: S3Folder,
     settings: TransferSettings = DEFAULT_TRANSFER,
 ) -> TransferSummary:
-    """Send files of a folder in the order given; a repeated call goes on after a kill. Raises as `upload_file`."""
+    """Send files of a folder in the order given; repeat it to resume. Raises as `upload_file`."""
     num_sent = num_bytes = 0
     for name in track(files, description=f"sending to {folder.place}", total=len(files)):
         path = directory / name
@@ -92,8 +91,8 @@ def download_file(
 ) -> bool:
     """Fetch a file whole or not at all; False when `path` is that file already.
 
-    `sha256` is what it must have; without it, what the object says of itself. Raises DataError when the object
-    is missing or `path` cannot be written, StorageError when the store fails or its bytes are others.
+    `sha256` is what it must have; without it, what the object says of itself. Raises DataError when the
+    object is missing or `path` cannot be written, StorageError when the store fails or its bytes are others.
     """
     place = f"{folder.place}/{name}"
     facts = folder.facts(name)
@@ -121,12 +120,14 @@ def _fetch(
     with path.open("wb") as file:
         file.truncate(facts.num_bytes)
 
-        def fetch(offset: int) -> None:
-            position, end = offset, min(offset + settings.part_bytes, facts.num_bytes)
+    def fetch(offset: int) -> None:
+        end = min(offset + settings.part_bytes, facts.num_bytes)
+        with path.open("r+b") as file:
+            file.seek(offset)
             for chunk in folder.bucket.chunks(folder.key(name), offset=offset, end=end, etag=facts.etag):
-                position += os.pwrite(file.fileno(), chunk, position)
+                file.write(chunk)
 
-        in_threads(fetch, range(0, facts.num_bytes, settings.part_bytes), num_threads=settings.num_threads)
+    in_threads(fetch, range(0, facts.num_bytes, settings.part_bytes), num_threads=settings.num_threads)
 
 
 def _holds(facts: ObjectFacts | None, *, num_bytes: int, sha256: str) -> bool:
