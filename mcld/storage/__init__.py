@@ -16,7 +16,7 @@ from mcld.storage.files import (
     write_bytes,
     write_json,
 )
-from mcld.storage.folder import Folder, LocalFolder, open_folder
+from mcld.storage.folder import Folder, LocalFolder, open_folder, sizes_of
 
 __all__ = [
     "HASH_BLOCK_BYTES",
@@ -32,6 +32,7 @@ __all__ = [
     "replace_dir",
     "sha256_of_bytes",
     "sha256_of_file",
+    "sizes_of",
     "sync_dir",
     "sync_file",
     "write_bytes",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from mcld.errors import ConfigError, DataError
+from mcld.storage.threads import in_threads
 
 
 class Folder(Protocol):
@@ -63,9 +65,24 @@ class LocalFolder:
             raise DataError(f"{self.path / name}: not found; run the stage that writes it") from error
 
 
-def open_folder(place: str | Path) -> Folder:
-    """The folder at a path or address. Raises ConfigError for a kind of address that is not known."""
+def open_folder(place: str | Path, *, endpoint: str | None = None) -> Folder:
+    """The folder at a path or at `s3://bucket/prefix`; an S3-compatible store's `endpoint` may be named.
+
+    Nothing is asked of a store yet. Raises ConfigError for a kind of address that is not known.
+    """
     scheme, separator, _ = str(place).partition("://")
-    if separator:
-        raise ConfigError(f"{place}: addresses of kind '{scheme}' are not read here; use a path")
-    return LocalFolder(Path(place))
+    if not separator:
+        return LocalFolder(Path(place))
+    if scheme != "s3":
+        raise ConfigError(
+            f"{place}: addresses of kind '{scheme}' are not read here; use a path or s3://bucket/prefix"
+        )
+    from mcld.storage.s3 import S3Folder
+
+    return S3Folder.at(str(place), endpoint=endpoint)
+
+
+def sizes_of(folder: Folder, *, names: Iterable[str], num_threads: int = 16) -> dict[str, int | None]:
+    """Bytes of many files, asked for at the same time; None for those that are missing."""
+    names = tuple(names)
+    return dict(zip(names, in_threads(folder.size, names, num_threads=num_threads), strict=True))
