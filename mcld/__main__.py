@@ -15,9 +15,10 @@ from mcld.cli.plan_train import plan_app
 from mcld.cli.shards import shards_app
 from mcld.cli.tracking import tracking_app
 from mcld.cli.weights import weights_app
-from mcld.errors import ConfigError, MCLDError
+from mcld.errors import ConfigError, MCLDError, TrainingStoppedError
 
 EXIT_USER_ERROR = 2
+EXIT_STOPPED = 75  # EX_TEMPFAIL: a scheduler may start the same command again
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -41,6 +42,9 @@ def main() -> None:
     """Run a command. A user's error is one sentence and exit code 2, never a traceback."""
     try:
         app(prog_name="mcld")
+    except TrainingStoppedError as stop:
+        _complain(str(stop))
+        sys.exit(EXIT_STOPPED)
     except MCLDError as error:
         _complain(str(error))
         sys.exit(EXIT_USER_ERROR)
@@ -69,8 +73,8 @@ def run(
 
         print(describe_plan(stage, params, workspace=workspace))
         return
-    from mcld.cli.logs import log_to_stderr
     from mcld.cli.reports import describe, run_and_keep_report
+    from mcld.progress import log_to_stderr
     from mcld.stages.mapper import local_mapper
 
     log_to_stderr()

@@ -23,6 +23,16 @@ def track(items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
         yield from _track_with_lines(items, description=description, total=total)
 
 
+def log_to_stderr() -> None:
+    """What commands say while they work: ours from INFO on, others' from WARNING on; stdout is for results.
+
+    Call it before heavy imports, which look at it.
+    """
+    silence_libraries()
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    logging.getLogger("mcld").setLevel(logging.INFO)
+
+
 def silence_libraries() -> None:
     """Turn off the progress bars of transformers and the migration notes of MLflow: ours say enough.
 

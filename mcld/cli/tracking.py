@@ -29,7 +29,7 @@ def status() -> None:
 @tracking_app.command("sync")
 def sync() -> None:
     """Send what is left. Repeat it when the server is back."""
-    from mcld.cli.logs import log_to_stderr
+    from mcld.progress import log_to_stderr
 
     log_to_stderr()
     from mcld.errors import TrackingError

@@ -27,7 +27,7 @@ def make_tiny_base(
     unet_steps: Annotated[int, typer.Option(min=1, help="Training steps of the UNet.")] = 2600,
 ) -> None:
     """Train the tiny base that ships with the package, from rendered people alone. Repeat it to resume."""
-    from mcld.cli.logs import log_to_stderr
+    from mcld.progress import log_to_stderr
 
     log_to_stderr()
     from mcld.config import RuntimeParams, num_workers
@@ -62,7 +62,7 @@ def import_from_authors(
     ] = IUVOrder.vui,
 ) -> None:
     """Turn the authors' weights into a model folder. Names and shapes are checked, no pickle is executed."""
-    from mcld.cli.logs import log_to_stderr
+    from mcld.progress import log_to_stderr
 
     log_to_stderr()
     from mcld.models.authors import AUTHORS_CONFIG, import_authors
@@ -87,7 +87,7 @@ def export_to_authors(
     ],
 ) -> None:
     """Write a model as the four files that the authors' code loads."""
-    from mcld.cli.logs import log_to_stderr
+    from mcld.progress import log_to_stderr
 
     log_to_stderr()
     from mcld.models.authors import export_authors

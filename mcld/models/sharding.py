@@ -16,8 +16,9 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
 from mcld.models.mcld import MCLD
 from mcld.models.unet_walk import named_blocks, unet_steps
@@ -47,6 +48,21 @@ def shard(model: MCLD, *, mesh: DeviceMesh, policy: MixedPrecisionPolicy | None 
     for module, names in ((model, ("prepare", "denoise")), (model.denoiser, ("project", "denoise"))):
         for name in names:
             register_fsdp_forward_method(module, name)
+
+
+def gathered(model: MCLD) -> MCLD:
+    """A model with whole weights: itself, or of a sharded one a copy on the CPU.
+
+    Every rank must call it; only the first one's copy has the weights.
+    """
+    if not isinstance(model, FSDPModule):
+        return model
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state = get_model_state_dict(model, options=options)
+    whole = MCLD(model.config)
+    if state:
+        whole.load_state_dict(state)
+    return whole
 
 
 def _layers(unet: UNet2DConditionModel) -> list[nn.Module]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from mcld.config import GenerateParams, TrainParams
+from mcld.config import GenerateParams, Params
 from mcld.data.codec import encode_png
 from mcld.data.loader import Samples
 from mcld.diffusion import NoiseSchedule, seeded_generators
@@ -21,6 +21,8 @@ from mcld.evaluation.protocols import to_8_bit
 from mcld.faults import passing
 from mcld.inference.generate import Generator
 from mcld.inference.test_pairs import choose_test_pairs, pair_seed
+from mcld.models import MCLD
+from mcld.stages.training_metrics import STEPS_PER_POINT, window_metrics
 from mcld.storage import write_bytes, write_json
 from mcld.tracking import TrackedRun
 from mcld.training.reports import StepReport, TrainingProgress
@@ -31,32 +33,81 @@ SAMPLING = GenerateParams()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRecord:
-    """Listens to the loop, at moments that a resumed run meets again at the same steps."""
+class SampleRenderer:
+    """Renders the fixed sample pairs. As a listener it throws them away: some processes must join in only."""
 
-    train: TrainParams
-    samples_dir: Path
     vae: AutoencoderKL
     samples: Samples
     schedule: NoiseSchedule
-    tracked: TrackedRun
+    num_pairs: int
+
+    def render(self, model: MCLD) -> np.ndarray:
+        """(H, W, 3) uint8: the grid of `sample_grid`."""
+        generator = Generator(model=model, vae=self.vae, schedule=self.schedule)
+        return sample_grid(generator, samples=self.samples, num_pairs=self.num_pairs)
 
     def on_step(self, report: StepReport) -> None:
-        """Nothing of a single step: losses are logged at checkpoints."""
+        """Nothing to do."""
 
     def on_checkpoint(self, progress: TrainingProgress) -> None:
-        """Log the losses since the last checkpoint: a killed run then repeats none of them."""
-        every = self.train.checkpoint_every_steps
-        first = (progress.step - 1) // every * every
-        points = [(step + 1, progress.losses[step]) for step in range(first, progress.step)]
-        self.tracked.log_series("train.loss", values=points)
+        """Nothing to do."""
+
+    def on_sample(self, progress: TrainingProgress) -> None:
+        """Render with the others."""
+        self.render(progress.average)
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainingRecord:
+    """What the first process tells MLflow and leaves as pictures. A point that is there is not told again."""
+
+    params: Params
+    tracked: TrackedRun
+    renderer: SampleRenderer
+    samples_dir: Path
+    peak_tflops: float | None  # of all GPUs together
+    flops_per_row: float | None
+    _window: list[StepReport] = field(default_factory=list, init=False)
+    _num_skipped: int = field(default=0, init=False)
+    _told_checkpoints: set[int] = field(default_factory=set, init=False)
+
+    def on_step(self, report: StepReport) -> None:
+        """The loss of every step; what is averaged over steps after every tenth of them."""
+        self._num_skipped += report.skipped
+        if not report.skipped:
+            self.tracked.log_metrics({"train.loss": report.loss}, step=report.step)
+        self._window.append(report)
+        if report.step % STEPS_PER_POINT == 0 or report.step == self.params.train.steps:
+            facts = window_metrics(
+                self._window,
+                flops_per_row=self.flops_per_row,
+                peak_tflops=self.peak_tflops,
+            )
+            skipped = {"train.skipped_steps": float(self._num_skipped)}
+            self.tracked.log_metrics(facts | skipped, step=report.step)
+            self._window.clear()
+
+    def on_checkpoint(self, progress: TrainingProgress) -> None:
+        """Where whole checkpoints lie, and how long the last one kept training waiting."""
+        self.tracked.log_metrics({"train.checkpoint_stall_s": progress.save_stall_s}, step=progress.step)
+        self.tell_checkpoints(progress)
+
+    def tell_checkpoints(self, progress: TrainingProgress) -> None:
+        """Checkpoints that are whole on disk by now, once each."""
+        for checkpoint in progress.saved:
+            if checkpoint.step not in self._told_checkpoints:
+                self._told_checkpoints.add(checkpoint.step)
+                self.tracked.log_checkpoint(
+                    checkpoint.path,
+                    sha256=checkpoint.sha256,
+                    step=checkpoint.step,
+                    upload=self.params.runtime.upload_checkpoints,
+                )
 
     def on_sample(self, progress: TrainingProgress) -> None:
         """Render the fixed sample pairs with the averaged weights."""
-        generator = Generator(model=progress.average, vae=self.vae, schedule=self.schedule)
-        grid = sample_grid(generator, samples=self.samples, num_pairs=self.train.num_sample_pairs)
         path = self.samples_dir / f"step-{progress.step:06d}.png"
-        write_bytes(path, data=encode_png(grid))
+        write_bytes(path, data=encode_png(self.renderer.render(progress.average)))
         passing("train:sample_written")
         self.tracked.log_image(path, key="samples", step=progress.step)
 

@@ -45,10 +45,20 @@ def launch(arguments: Sequence[str], *, placement: Placement, runtime: RuntimePa
 
 
 def _prepare(job_dir: Path, *, arguments: Sequence[str], placement: Placement) -> JobFiles:
-    shutil.rmtree(job_dir, ignore_errors=True)
     files = JobFiles(directory=job_dir)
+    _end_leftovers(files)
+    shutil.rmtree(job_dir, ignore_errors=True)
     write_json(files.job, value={"arguments": list(arguments), "placement": dataclasses.asdict(placement)})
     return files
+
+
+def _end_leftovers(files: JobFiles) -> None:
+    """A killed command's ranks notice within a moment that they are alone; here nobody waits for it."""
+    for process_id in files.process_ids():
+        command = Path(f"/proc/{process_id}/cmdline")  # the number may belong to another program by now
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if str(files.directory).encode() in command.read_bytes():
+                _signal(process_id, number=signal.SIGKILL)
 
 
 def _run_agent(files: JobFiles, *, runtime: RuntimeParams, placement: Placement) -> None:

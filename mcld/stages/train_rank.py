@@ -1,0 +1,65 @@
+"""One process of a training on several: started by torchrun's agent, told what to do by a file.
+
+python -m mcld.stages.train_rank TASK.json JOB_DIR
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from mcld.config import Params
+from mcld.progress import log_to_stderr
+from mcld.stages.training import Task, train_as
+from mcld.storage import read_json, write_json
+from mcld.training.distributed import open_ranks
+from mcld.training.lifeline import end_with_parent
+from mcld.training.outcome import JobFiles, run_rank
+from mcld.workspace import Workspace
+
+
+def arguments_of_rank(task_path: Path, *, job_dir: Path) -> list[str]:
+    """What Python is to be started with."""
+    return ["-m", __name__, str(task_path), str(job_dir)]
+
+
+def write_task(path: Path, *, task: Task) -> Path:
+    """Tell ranks what to train: params as they are now, whatever becomes of params.yaml."""
+    value = {
+        "params": task.params.model_dump(mode="json"),
+        "root": str(task.workspace.root.resolve()),
+        "identity": task.identity,
+    }
+    write_json(path, value=value)
+    return path
+
+
+def read_task(path: Path) -> Task:
+    """What `write_task` wrote."""
+    value = read_json(path)
+    assert isinstance(value, dict)
+    return Task(
+        params=Params.model_validate(value["params"]),
+        workspace=Workspace(root=Path(value["root"])),
+        identity=str(value["identity"]),
+    )
+
+
+def main(task_path: Path, *, job_dir: Path) -> None:
+    """Train as the rank that torchrun's environment names."""
+    end_with_parent()
+    rank = int(os.environ["RANK"])
+    if rank == 0:
+        log_to_stderr()
+    task = read_task(task_path)
+
+    def train() -> None:
+        with open_ranks(task.params.runtime) as ranks:
+            train_as(ranks, task=task)
+
+    run_rank(JobFiles(directory=job_dir), rank=rank, train=train)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), job_dir=Path(sys.argv[2]))
