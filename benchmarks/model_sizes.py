@@ -54,8 +54,8 @@ def random_batch(size: ModelSize, *, batch_size: int, device: torch.device) -> B
 
     return Batch(
         pairs=tuple(Pair(source=f"o{row}/a", target=f"o{row}/b", split="train") for row in range(batch_size)),
-        epoch=0,
-        index=0,
+        step=0,
+        sample_ids=tuple((0, row) for row in range(batch_size)),
         target_moments=normal(2 * config.latent_channels, height, width),
         target_iuv=torch.randint(
             25,

@@ -118,8 +118,11 @@ def _loader(params: Params, *, shards_dir: Path, encoder: OutfitEncoder | None) 
         seed=params.train.seed,
         pairs_per_visit=params.train.pairs_per_visit,
         shuffle_outfits=params.train.shuffle_outfits,
+        num_streams=params.train.num_streams,
         iuv_resize=params.model.iuv_resize,
         encoder=encoder,
+        loader_workers=params.runtime.loader_workers,
+        resident_bytes=int(params.runtime.resident_gib * (1 << 30)),
     )
 
 

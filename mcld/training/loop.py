@@ -28,14 +28,10 @@ from mcld.types import Batch
 
 
 class BatchSource(Protocol):
-    """What the loop needs of a loader: epochs whose order is a function of (seed, epoch) alone."""
+    """What the loop needs of a loader: batches without end, which can be taken up at any step."""
 
-    @property
-    def num_batches(self) -> int:
-        """Batches in an epoch."""
-
-    def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from `start_batch` on."""
+    def batches(self, *, start_step: int) -> Iterator[Batch]:
+        """The batches of every step from `start_step` on."""
 
 
 class LossHistory(nn.Module):
@@ -94,7 +90,7 @@ def train_model(
         modules=modules | ({"average": average} if average is not None else {}), optimizers=optimizers
     )
     first = resume(state, directory=settings.checkpoint_dir, fingerprint=settings.fingerprint)
-    source = _batches_from(batches, step=first)
+    source = batches.batches(start_step=first)
     device = next(model.parameters()).device
     for step in track(range(first, params.steps), description="training", total=params.steps - first):
         batch = next(source)  # outside: latents made from pixels are those that the stage would have kept
@@ -127,14 +123,6 @@ def _optimizers(model: MCLD, *, params: TrainParams) -> dict[str, Optimizer]:
         kernel_learning_rate=params.kernel_learning_rate,
         learning_rate=params.learning_rate,
     )
-
-
-def _batches_from(batches: BatchSource, *, step: int) -> Iterator[Batch]:
-    """Batches without end, starting where step number `step` would."""
-    epoch, start_batch = divmod(step, batches.num_batches)
-    while True:
-        yield from batches.epoch(epoch, start_batch=start_batch)
-        epoch, start_batch = epoch + 1, 0
 
 
 def _train_step(

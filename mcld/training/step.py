@@ -54,7 +54,9 @@ def draw_step(
     batch: Batch, *, train: TrainParams, diffusion: DiffusionParams, num_timesteps: int
 ) -> StepDraws:
     """Draw a step's randomness from (seed, epoch, batch index): the same whatever was run before."""
-    generator = torch.Generator().manual_seed(step_seed(train.seed, epoch=batch.epoch, index=batch.index))
+    generator = torch.Generator().manual_seed(
+        step_seed(train.seed, epoch=batch.sample_ids[0][0], index=batch.step)
+    )
     size = len(batch.pairs)
     latent_shape = tuple(batch.target_moments.chunk(2, dim=1)[0].shape)
     texture_shape = tuple(batch.texture_moments.chunk(2, dim=1)[0].shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -28,17 +29,17 @@ class FixedBatches:
 
     num_batches = 3
 
-    def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
-        for index in range(start_batch, self.num_batches):
-            yield self._batch(epoch, index=index)
+    def batches(self, *, start_step: int) -> Iterator[Batch]:
+        for step in count(start_step):
+            yield self._batch(step // self.num_batches, index=step % self.num_batches)
 
     def _batch(self, epoch: int, *, index: int) -> Batch:
         generator = torch.Generator().manual_seed(index)
         conditions = conditions_of(2, seed=index)
         return Batch(
             pairs=(Pair(source="a/1_front", target="a/2_side", split="train"),) * 2,
-            epoch=epoch,
-            index=index,
+            step=epoch * self.num_batches + index,
+            sample_ids=((epoch, 2 * index), (epoch, 2 * index + 1)),
             target_moments=torch.randn(2, 2 * LATENT_CHANNELS, 4, 2, generator=generator),
             texture_moments=torch.randn(2, 2 * LATENT_CHANNELS, 4, 4, generator=generator),
             target_iuv=conditions.target_iuv,

@@ -1,6 +1,7 @@
 """Training resumes bit for bit, learns, and stops when the loss is not a number."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -23,17 +24,17 @@ class FixedBatches:
     def __init__(self, *, scale: float = 1.0) -> None:
         self.scale = scale
 
-    def epoch(self, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
-        for index in range(start_batch, self.num_batches):
-            yield self._batch(epoch, index=index)
+    def batches(self, *, start_step: int) -> Iterator[Batch]:
+        for step in count(start_step):
+            yield self._batch(step // self.num_batches, index=step % self.num_batches)
 
     def _batch(self, epoch: int, *, index: int) -> Batch:
         generator = torch.Generator().manual_seed(index)
         iuv = torch.randint(0, 25, (2, 3, 32, 16), generator=generator).to(torch.uint8)
         return Batch(
             pairs=(Pair(source="a/1_front", target="a/2_side", split="train"),) * 2,
-            epoch=epoch,
-            index=index,
+            step=epoch * self.num_batches + index,
+            sample_ids=((epoch, 2 * index), (epoch, 2 * index + 1)),
             target_moments=torch.cat([torch.full((2, 4, 4, 2), 2.0), torch.full((2, 4, 4, 2), -10.0)], dim=1)
             * self.scale,
             target_iuv=iuv,

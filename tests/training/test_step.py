@@ -24,8 +24,8 @@ def batch_of(num_rows: int = NUM_ROWS, *, index: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(1)
     return Batch(
         pairs=(Pair(source="a/1_front", target="a/2_side", split="train"),) * num_rows,
-        epoch=0,
-        index=index,
+        step=index,
+        sample_ids=tuple((0, index * num_rows + row) for row in range(num_rows)),
         target_moments=torch.randn(num_rows, 8, 4, 2, generator=generator),
         target_iuv=torch.randint(0, 25, (num_rows, 3, 32, 16), generator=generator).to(torch.uint8),
         texture_moments=torch.randn(num_rows, 8, 4, 4, generator=generator),
@@ -99,7 +99,7 @@ def test_noise_on_a_row_does_not_depend_on_the_rest_of_its_batch() -> None:
         **{
             item.name: getattr(batch, item.name)[:2]
             for item in dataclasses.fields(batch)
-            if item.name not in ("epoch", "index")
+            if item.name != "step"
         },
     )
     half_draws = StepDraws(**{item.name: getattr(draws, item.name)[:2] for item in dataclasses.fields(draws)})
