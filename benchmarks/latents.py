@@ -237,14 +237,17 @@ def time_training(setting: Setting, *, workspace: Workspace, other: Workspace) -
 def time_source(setting: Setting, *, name: str, loader: Loader, model: MCLD) -> None:
     """Reading alone, a step alone, and both through an epoch."""
     facts = EmbeddingFacts(image_spread=torch.from_numpy(loader.image_spread()), blank=None)
-    first = next(loader.epoch(0))
+    first = next(loader.batches(start_step=0))
+
+    def epoch() -> Iterator[Batch]:
+        return islice(loader.batches(start_step=0), -(-loader.num_pairs // loader.batch_size))
 
     def read() -> None:
-        for _ in loader.epoch(0):
+        for _ in epoch():
             pass
 
     def train() -> None:
-        for batch in loader.epoch(0):
+        for batch in epoch():
             step(model, batch=batch, facts=facts, setting=setting)
 
     parts: dict[str, tuple[Callable[[], None], int]] = {

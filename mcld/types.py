@@ -155,14 +155,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPart:
-    """Which rows of every global batch a process takes, and in how many pieces.
+    """Which rows of every global batch a process takes, and in how many pieces it works them off.
 
-    Rank r of R takes rows r, r + R, r + 2R ..., and works them off in `num_pieces` consecutive batches.
+    Rank r of R takes rows r, r + R, r + 2R …; its pieces are consecutive among these.
     """
 
     rank: int = 0
     num_ranks: int = 1
-    num_pieces: int = 1
+    num_pieces: int = 1  # accumulation steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class Batch:
 
     pairs: tuple[Pair, ...]
     step: int  # the optimiser step that it belongs to, from 0
-    sample_ids: tuple[tuple[int, int], ...]  # by row: the epoch, and which of its samples
+    sample_ids: tuple[tuple[int, int], ...]  # (epoch, index in it) by row
     target_moments: Tensor  # (B, 2C, h, w) float32
     target_iuv: Tensor  # (B, 3, H, W) uint8
     texture_moments: Tensor  # (B, 2C, h', w') float32

@@ -48,7 +48,7 @@ def verify(
     num_bytes = sum(record.num_bytes for record in found.manifest.parts)
     num_pairs = sum(len(sample.pairs) for sample in found.samples)
     print(
-        f"{found.directory}: {len(found.manifest.parts)} shards, {num_samples} samples, {num_pairs} pairs, "
+        f"{found.place}: {len(found.manifest.parts)} shards, {num_samples} samples, {num_pairs} pairs, "
         f"{num_bytes / 1e6:,.1f} MB: whole"
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from mcld.data.manifest import part_of, read_manifest, read_named_file
 from mcld.data.tar import read_members, write_tar
 from mcld.errors import DataError
-from mcld.storage import sha256_of_bytes
+from mcld.storage import LocalFolder, sha256_of_bytes
 from mcld.types import Manifest, PartRecord
 
 
@@ -39,7 +39,7 @@ class Column:
 
     def read_file(self, name: str) -> bytes:
         """An output beside the parts. Raises DataError when it is not named in the manifest, or damaged."""
-        return read_named_file(name, manifest=self.manifest, directory=self.directory)
+        return read_named_file(name, manifest=self.manifest, folder=LocalFolder(self.directory))
 
     def read_part(self, part_index: int) -> dict[str, dict[str, bytes]]:
         """All items of a part: key to member name (like `iuv.png`) to bytes. Raises DataError if damaged."""

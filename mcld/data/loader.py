@@ -1,27 +1,32 @@
-"""Batches from shards, in an order that depends on (seed, epoch) alone and can be taken up at any batch."""
+"""Batches from shards, in an order that depends on (seed, epoch) alone and can be taken up at any step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from mcld.data.order import Block, epoch_passes
+from mcld.data.ahead import made_ahead
+from mcld.data.batches import interleave, read_batches
+from mcld.data.order import OrderSettings
 from mcld.data.outfits import DecodedOutfit, OutfitDecoder, OutfitEncoder, sample_of
+from mcld.data.reader import PairReader
+from mcld.data.resident import held_outfits
+from mcld.data.rows import Rows
 from mcld.data.shards import OutfitSample, ShardSet
-from mcld.data.stream import stream_samples
-from mcld.errors import DataError
+from mcld.errors import ConfigError, DataError
 from mcld.framing import Framing
 from mcld.progress import track
+from mcld.storage import Folder
 from mcld.types import Batch, BatchPart, IuvResize, Pair, Sample
 
 DEFAULT_RESIDENT_BYTES = 1 << 30
 SPREAD_VIEWS = 1024  # enough for a standard deviation, and read in seconds
 _CACHED_OUTFITS = 256
+_WHOLE = BatchPart()
 
 
 class Samples:
@@ -35,7 +40,7 @@ class Samples:
     @classmethod
     def open(
         cls,
-        shards_dir: Path,
+        shards_dir: Path | str | Folder,
         *,
         split: str,
         iuv_resize: IuvResize = "nearest",
@@ -84,7 +89,7 @@ class Samples:
     def _sample(self, outfit: str) -> OutfitSample:
         if outfit not in self._samples:
             raise DataError(
-                f"{self._shards.directory}: no outfit {outfit} in this split; see samples.jsonl there"
+                f"{self._shards.place}: no outfit {outfit} in this split; see samples.jsonl there"
             )
         return self._samples[outfit]
 
@@ -94,172 +99,136 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """Training batches of one split.
+    """Training batches of one split, without end: every pair comes exactly once an epoch."""
 
-    Every pair comes exactly once an epoch; the last batch may be smaller.
-    """
-
-    shards: ShardSet
-    samples: tuple[OutfitSample, ...]
-    batch_size: int
-    seed: int
-    pairs_per_visit: int
-    shuffle_outfits: int
-    decoder: OutfitDecoder
+    reader: PairReader
+    split: str
+    batch_size: int  # of all processes together
+    loader_workers: int
     resident_bytes: int
+    pin: bool
 
     @classmethod
     def open(
         cls,
-        shards_dir: Path,
+        shards_dir: Path | str | Folder,
         *,
         split: str,
         batch_size: int,
         seed: int,
         pairs_per_visit: int,
         shuffle_outfits: int,
+        num_streams: int = 2,
         iuv_resize: IuvResize = "nearest",
         encoder: OutfitEncoder | None = None,
+        loader_workers: int = 0,
         resident_bytes: int = DEFAULT_RESIDENT_BYTES,
+        pin: bool = False,
     ) -> Loader:
         """Everything comes at the size of the shards' latents; `encoder` makes those of shards without.
 
-        Outfits stay decoded, and encoded, in memory if all fit in `resident_bytes`. Raises DataError when the
-        shards are not whole, hold nothing of the split, or lack latents that nothing makes.
+        Outfits stay in memory if all fit in `resident_bytes`; else `loader_workers` processes read them, or a
+        thread of this one. `pin` gives batches in pinned memory, from which a CUDA device copies while it
+        computes. Raises DataError when the shards are not whole, hold nothing of the split, or lack latents
+        that nothing makes; ConfigError when workers are to make latents.
         """
         shards = ShardSet.open(shards_dir)
-        return cls(
-            shards=shards,
-            samples=shards.of_split(split),
-            batch_size=batch_size,
+        decoder = OutfitDecoder.of(shards, iuv_resize=iuv_resize, encoder=encoder)
+        if loader_workers and decoder.encoder is not None:
+            raise ConfigError(
+                f"runtime.loader_workers: {loader_workers}, but {shards.place} holds no latents, which this "
+                "process then makes itself; set it to 0, or set latents.cache: true"
+            )
+        order = OrderSettings(
             seed=seed,
             pairs_per_visit=pairs_per_visit,
             shuffle_outfits=shuffle_outfits,
-            decoder=OutfitDecoder.of(shards, iuv_resize=iuv_resize, encoder=encoder),
+            num_streams=num_streams,
+        )
+        reader = PairReader(shards=shards, samples=shards.of_split(split), order=order, decoder=decoder)
+        return cls(
+            reader=reader,
+            split=split,
+            batch_size=batch_size,
+            loader_workers=loader_workers,
             resident_bytes=resident_bytes,
+            pin=pin,
         )
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         """The split's pairs, in shard order."""
-        return pairs_of(self.samples)
+        return pairs_of(self.reader.samples)
 
     @property
     def num_pairs(self) -> int:
         """Pairs an epoch."""
-        return sum(len(sample.pairs) for sample in self.samples)
-
-    @property
-    def num_batches(self) -> int:
-        """Batches an epoch."""
-        return -(-self.num_pairs // self.batch_size)
+        return self.reader.num_pairs
 
     def image_spread(self, *, max_views: int = SPREAD_VIEWS) -> np.ndarray:
         """Standard deviation of the image embedding by dimension, (D,) float32, over the first views.
 
         A fixed vector, whatever the batch size and the number of processes.
         """
-        counts = np.cumsum([len(sample.views) for sample in self.samples])
+        counts = np.cumsum([len(sample.views) for sample in self.reader.samples])
         num_samples = int(np.searchsorted(counts, max_views)) + 1
-        chosen = self.samples[:num_samples]
-        outfits = track(self._outfits(chosen), description="measuring embeddings", total=len(chosen))
+        chosen = self.reader.samples[:num_samples]
+        outfits = track(
+            self._filled_reader.outfits(chosen), description="measuring embeddings", total=len(chosen)
+        )
         embeddings = np.concatenate([outfit.latents.embeddings[:, 0] for outfit in outfits])[:max_views]
         spread: np.ndarray = embeddings.astype(np.float64).std(axis=0).astype(np.float32)
         return spread
 
     def blank_embedding(self) -> np.ndarray:
         """(D,) float32, what CLIP says of the blank image: from the shards, or from the encoder."""
-        encoder = self.decoder.encoder
-        return self.shards.read_blank() if encoder is None else encoder.embed_blank()
+        encoder = self.reader.decoder.encoder
+        return self.reader.shards.read_blank() if encoder is None else encoder.embed_blank()
 
-    def epoch(self, epoch_index: int, *, start_batch: int = 0) -> Iterator[Batch]:
-        """Batches of an epoch from `start_batch` on; the same as those of the whole epoch from there.
+    def batches(self, *, start_step: int, part: BatchPart = _WHOLE) -> Generator[Batch, None, None]:
+        """The micro-batches of this part of every step from `start_step` on, without end, all full.
 
-        Raises DataError naming shard and sample when anything read is not what the manifest says.
+        They are those that one gets from step 0 on; nothing is read of what came before. Close the generator
+        to end the thread or the processes that read ahead. Raises ConfigError when the batch is not
+        divisible, and DataError when there are fewer shards than readers; then, while reading, DataError
+        naming shard and sample when anything is not what the manifest says, and WorkerError when a worker
+        dies.
         """
-        samples = self._samples_from(epoch_index, start_pair=start_batch * self.batch_size)
-        for index in range(start_batch, self.num_batches):
-            chosen = list(islice(samples, self.batch_size))
-            yield collate(chosen, epoch=epoch_index, index=index)
+        rows = Rows(batch_size=self.batch_size, num_pairs=self.num_pairs, part=part)
+        self._check_shards(part)
+        reader = self._filled_reader
+        if self.loader_workers and reader.held is None:
+            from mcld.data.workers import worker_batches
 
-    def batches(self, *, start_step: int, part: BatchPart | None = None) -> Iterator[Batch]:
-        """Endless batches of one process, epoch after epoch."""
-        part = part or BatchPart()
-        if part != BatchPart():
-            raise DataError("the loader: one process and one piece a step only")
-        epoch, start = divmod(start_step, self.num_batches)
-        while True:
-            for batch in self.epoch(epoch, start_batch=start):
-                yield replace(batch, step=epoch * self.num_batches + batch.step)
-            epoch, start = epoch + 1, 0
-
-    def _samples_from(self, epoch_index: int, *, start_pair: int) -> Iterator[Sample]:
-        passes = epoch_passes(
-            self.samples,
-            seed=self.seed,
-            epoch=epoch_index,
-            pairs_per_visit=self.pairs_per_visit,
-            shuffle_outfits=self.shuffle_outfits,
+            made = worker_batches(
+                reader, rows=rows, start_step=start_step, num_workers=self.loader_workers, pin=self.pin
+            )
+            return made_ahead(made)
+        own = (
+            interleave([batch], pin=self.pin)
+            for batch in read_batches(reader, rows=rows, start_step=start_step)
         )
-        num_skipped = 0
-        for blocks in passes:
-            lengths = np.cumsum([len(block.pairs) for block in blocks]) + num_skipped
-            first = int(np.searchsorted(lengths, start_pair, side="right"))
-            done = int(lengths[first - 1]) if first else num_skipped
-            num_skipped = int(lengths[-1])
-            yield from islice(self._samples_of(blocks[first:]), max(0, start_pair - done), None)
-
-    def _samples_of(self, blocks: Sequence[Block]) -> Iterator[Sample]:
-        """Pairs of consecutive blocks of one pass, read in one go through its shards."""
-        positions = [int(position) for block in blocks for position in block.samples]
-        outfits = self._outfits([self.samples[position] for position in positions])
-        for block in blocks:
-            held = {outfit.sample.outfit: outfit for outfit in islice(outfits, len(block.samples))}
-            for position, number in block.pairs:
-                outfit = held[self.samples[position].outfit]
-                yield sample_of(outfit.sample.pair(int(number)), source=outfit, target=outfit)
-
-    def _outfits(self, samples: Sequence[OutfitSample]) -> Iterator[DecodedOutfit]:
-        if self._resident is not None:
-            return iter([self._resident[sample.outfit] for sample in samples])
-        return self._read(samples)
+        # Encoders share their device, its kernels and its settings with training: they take turns.
+        return own if reader.decoder.encoder is not None else made_ahead(own)
 
     @cached_property
-    def _resident(self) -> dict[str, DecodedOutfit] | None:
-        """Every outfit by key, or None when too large, judged by the first: all views are of one size."""
-        first = next(self._read(self.samples[:1]))
-        num_views = sum(len(sample.views) for sample in self.samples)
-        if first.num_bytes / len(first.sample.views) * num_views > self.resident_bytes:
-            return None
-        outfits = track(self._read(self.samples), description="reading outfits", total=len(self.samples))
-        return {outfit.sample.outfit: outfit for outfit in outfits}
+    def _filled_reader(self) -> PairReader:
+        """With all outfits held, if they fit."""
+        return replace(self.reader, held=held_outfits(self.reader, resident_bytes=self.resident_bytes))
 
-    def _read(self, samples: Sequence[OutfitSample]) -> Iterator[DecodedOutfit]:
-        for sample, members in stream_samples(self.shards, samples=samples):
-            yield self.decoder.decode(members, sample=sample)
+    def _check_shards(self, part: BatchPart) -> None:
+        num_shards = len({sample.shard for sample in self.reader.samples})
+        num_workers = max(1, self.loader_workers)
+        num_readers = part.num_ranks * num_workers
+        if num_shards < num_readers:
+            raise DataError(
+                f"{self.reader.shards.place}: {num_shards} shards of split '{self.split}' are fewer than "
+                f"{part.num_ranks} processes x {num_workers} loader workers = {num_readers}; raise "
+                f"shards.min_shards to {num_readers} and run 'shards' again, or lower runtime.loader_workers "
+                "or runtime.num_processes"
+            )
 
 
 def pairs_of(samples: Iterable[OutfitSample]) -> tuple[Pair, ...]:
     """Every pair of the given outfits."""
     return tuple(sample.pair(number) for sample in samples for number in range(len(sample.pairs)))
-
-
-def collate(samples: Sequence[Sample], *, epoch: int, index: int) -> Batch:
-    """Stack decoded pairs into tensors."""
-    import torch
-
-    def stack(arrays: Iterable[np.ndarray]) -> torch.Tensor:
-        return torch.from_numpy(np.stack(list(arrays)))
-
-    return Batch(
-        pairs=tuple(sample.pair for sample in samples),
-        step=index,
-        sample_ids=tuple((epoch, index * len(samples) + row) for row in range(len(samples))),
-        target_moments=stack(sample.target_moments for sample in samples),
-        target_iuv=stack(np.moveaxis(sample.target_iuv, -1, 0) for sample in samples),
-        texture_moments=stack(sample.texture_moments for sample in samples),
-        image_embedding=stack(sample.image_embedding for sample in samples),
-        texture_embedding=stack(sample.texture_embedding for sample in samples),
-        face_embedding=stack(sample.face_embedding for sample in samples),
-        face_found=torch.tensor([sample.face_found for sample in samples], dtype=torch.bool),
-    )

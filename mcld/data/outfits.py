@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from mcld.data.codec import decode_iuv, decode_npy
-from mcld.data.shards import OutfitSample, ShardSet
+from mcld.data.codec import decode_npy
+from mcld.data.iuv_maps import IuvMap
+from mcld.data.shards import REMEDY, OutfitSample, ShardSet
 from mcld.errors import DataError
 from mcld.framing import Framing
 from mcld.types import IuvResize, Latents, Pair, Sample
@@ -30,23 +31,19 @@ class OutfitEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedOutfit:
-    """Arrays over N views.
-
-    H W model resolution, F face width; `image_hw` are height and width of each view's own image.
-    """
+    """Arrays over N views, F face width; IUV maps are opened when a pair needs them."""
 
     sample: OutfitSample
-    image_hw: tuple[tuple[int, int], ...]
-    iuv: np.ndarray  # (N, H, W, 3) uint8, channels I U V
+    iuv: tuple[IuvMap, ...]
     latents: Latents
     faces: np.ndarray  # (N, F) float32
 
     @property
     def num_bytes(self) -> int:
-        """Memory of all arrays."""
+        """Memory of all arrays and maps, as they are kept now."""
         latents = self.latents
-        arrays = (self.iuv, latents.image_moments, latents.texture_moments, latents.embeddings, self.faces)
-        return sum(array.nbytes for array in arrays)
+        arrays = (latents.image_moments, latents.texture_moments, latents.embeddings, self.faces)
+        return sum(array.nbytes for array in arrays) + sum(iuv.num_bytes for iuv in self.iuv)
 
     def view_index(self, key: str) -> int:
         """The position of an image key among the views. Raises DataError when it is none of them."""
@@ -74,7 +71,7 @@ class OutfitDecoder:
         params = shards.latents
         if not params.cache and encoder is None:
             raise DataError(
-                f"{shards.directory}: holds no latents (latents.cache: false) and no encoder is given; "
+                f"{shards.place}: holds no latents (latents.cache: false) and no encoder is given; "
                 "pass one (mcld.stages.pixels), or set latents.cache: true and run 'latents' and 'shards'"
             )
         return cls(
@@ -84,18 +81,28 @@ class OutfitDecoder:
         )
 
     def decode(self, members: Mapping[str, bytes], *, sample: OutfitSample) -> DecodedOutfit:
-        """Decode a sample's conditions; pictures stay encoded unless latents are made from them.
+        """Decode a sample's conditions; latents are made from pictures where the shards hold none.
 
         Raises DataError naming shard, sample and member.
         """
-        iuvs = [_decode_iuv(members, view=view, sample=sample) for view in sample.views]
         return DecodedOutfit(
             sample=sample,
-            image_hw=tuple((iuv.shape[0], iuv.shape[1]) for iuv in iuvs),  # a map is as large as its image
-            iuv=np.stack([self.framing.iuv(iuv, resize=self.iuv_resize) for iuv in iuvs]),
+            iuv=tuple(self._iuv(members, view=view, sample=sample) for view in sample.views),
             latents=self._latents(members, sample=sample),
             faces=_stack(members, member="face.npy", sample=sample),
         )
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether `decode` wants the pictures among the members."""
+        return self.encoder is not None
+
+    def _iuv(self, members: Mapping[str, bytes], *, view: str, sample: OutfitSample) -> IuvMap:
+        member = f"{view}.iuv.png"
+        place = f"{sample.shard}: sample {sample.outfit}: {member}"
+        if member not in members:
+            raise DataError(f"{place}: missing; {REMEDY}")
+        return IuvMap(members[member], framing=self.framing, resize=self.iuv_resize, place=place)
 
     def _latents(self, members: Mapping[str, bytes], *, sample: OutfitSample) -> Latents:
         if self.encoder is None:
@@ -120,25 +127,19 @@ def sample_of(pair: Pair, *, source: DecodedOutfit, target: DecodedOutfit) -> Sa
     Source and target may be of two outfits: that is how a wrong source is shown.
     """
     source_view, target_view = source.view_index(pair.source), target.view_index(pair.target)
+    iuv = target.iuv[target_view].open()
     image_embedding, texture_embedding = source.latents.embeddings[source_view]
     return Sample(
         pair=pair,
         target_moments=target.latents.image_moments[target_view].astype(np.float32),
-        target_iuv=target.iuv[target_view],
+        target_iuv=iuv.pixels,
         texture_moments=source.latents.texture_moments[source_view].astype(np.float32),
         image_embedding=image_embedding,
         texture_embedding=texture_embedding,
         face_embedding=source.faces[source_view],
         face_found=source.sample.face_found[source_view],
-        target_hw=target.image_hw[target_view],
+        target_hw=iuv.image_hw,
     )
-
-
-def _decode_iuv(members: Mapping[str, bytes], *, view: str, sample: OutfitSample) -> np.ndarray:
-    try:
-        return decode_iuv(members[f"{view}.iuv.png"])
-    except (DataError, KeyError) as error:
-        raise DataError(f"{sample.shard}: sample {sample.outfit}: {view}.iuv.png: {error}") from error
 
 
 def _stack(members: Mapping[str, bytes], *, member: str, sample: OutfitSample) -> np.ndarray:

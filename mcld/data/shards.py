@@ -5,12 +5,12 @@ sample's other members; `samples.jsonl` names that of every JSON; `manifest.json
 `samples.jsonl` and of every tar. So damage is found while streaming, and is told by shard and sample.
 
 Members are a view's conditions and its latents, unless `latents.cache` is false: then these are made from
-pixels when a sample is decoded. The manifest holds the latents' settings in either case.
+pixels when a sample is decoded. The manifest holds the latents' settings in either case. The pictures of all
+views come last, so that what training from kept latents needs of a sample is read in one piece, without them.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,18 +23,20 @@ from pydantic import ValidationError
 
 from mcld.config import LatentsParams
 from mcld.data.codec import decode_npy
-from mcld.data.manifest import MANIFEST_NAME, check_file, read_manifest, read_named_file
-from mcld.data.tar import TarMember, list_members, read_members
+from mcld.data.manifest import MANIFEST_NAME, check_file_in, read_manifest_in, read_named_file
+from mcld.data.tar import END_OF_TAR, TarMember, list_members, read_members
 from mcld.errors import DataError
 from mcld.progress import track
-from mcld.storage import canonical_json, sha256_of_bytes, sha256_of_file, write_bytes
+from mcld.storage import Folder, canonical_json, open_folder, sha256_of_bytes, sha256_of_file, write_bytes
 from mcld.types import Latents, Manifest, Pair
 
 SAMPLES_NAME = "samples.jsonl"
 FACTS_MEMBER = "json"
 BLANK_NAME = "blank.npy"  # (D,) float32: the blank image's CLIP embedding, beside latents
-CONDITION_MEMBERS = ("image.jpg", "iuv.png", "texture.png", "face.npy")
 LATENT_MEMBERS = tuple(f"{array.name}.npy" for array in fields(Latents))
+PICTURE_MEMBERS = ("image.jpg", "texture.png")  # what training needs only to make latents
+CONDITION_MEMBERS = ("face.npy", "iuv.png", *PICTURE_MEMBERS)
+_TAR_ORDER = ("face.npy", *LATENT_MEMBERS, "iuv.png", *PICTURE_MEMBERS)
 REMEDY = "run the stage 'shards' again"
 
 
@@ -43,7 +45,7 @@ class OutfitSample:
     """One row of samples.jsonl: where an outfit lies and which pairs it gives.
 
     `pairs` are (source, target) positions in `views`; `sha256` is of the sample's JSON; `offset` and
-    `num_bytes` delimit its members within the tar.
+    `num_bytes` delimit its members within the tar, `num_training_bytes` those before the pictures.
     """
 
     split: str
@@ -55,6 +57,7 @@ class OutfitSample:
     sha256: str
     offset: int
     num_bytes: int
+    num_training_bytes: int
 
     def pair(self, number: int) -> Pair:
         """The `number`-th pair, as image keys."""
@@ -70,23 +73,29 @@ class OutfitSample:
 class ShardSet:
     """A finished set of shards: folder, manifest, and the samples in the order they lie in the tars."""
 
-    directory: Path
+    folder: Folder
     manifest: Manifest
     samples: tuple[OutfitSample, ...]
 
     @classmethod
-    def open(cls, directory: Path) -> ShardSet:
+    def open(cls, place: Path | str | Folder) -> ShardSet:
         """Raises DataError when the stage has not finished, or a tar is missing or of another length."""
-        manifest = read_manifest(directory)
+        folder = open_folder(place) if isinstance(place, Path | str) else place
+        manifest = read_manifest_in(folder)
         for record in manifest.parts:
-            path = directory / record.path
-            num_bytes = path.stat().st_size if path.is_file() else None
+            num_bytes = folder.size(record.path)
             if num_bytes != record.num_bytes:
                 found = "is missing" if num_bytes is None else f"has {num_bytes} bytes"
-                raise DataError(f"{path}: {found}, the manifest says {record.num_bytes} bytes; {REMEDY}")
-        return cls(
-            directory=directory, manifest=manifest, samples=_read_samples(directory, manifest=manifest)
-        )
+                raise DataError(
+                    f"{folder.place}/{record.path}: {found}, "
+                    f"the manifest says {record.num_bytes} bytes; {REMEDY}"
+                )
+        return cls(folder=folder, manifest=manifest, samples=_read_samples(folder, manifest=manifest))
+
+    @property
+    def place(self) -> str:
+        """Path or address of the folder, as errors name it."""
+        return self.folder.place
 
     @cached_property
     def latents(self) -> LatentsParams:
@@ -94,53 +103,40 @@ class ShardSet:
 
         Raises DataError when the manifest does not say.
         """
-        return latents_of(self.manifest, directory=self.directory)
+        return latents_of(self.manifest, place=self.place)
 
     def read_blank(self) -> np.ndarray:
         """(D,) float32, the blank image's CLIP embedding. Raises DataError when it is missing or damaged."""
         return decode_npy(
-            read_named_file(BLANK_NAME, manifest=self.manifest, directory=self.directory), shape=(None,)
+            read_named_file(BLANK_NAME, manifest=self.manifest, folder=self.folder), shape=(None,)
         )
-
-    @cached_property
-    def by_shard(self) -> dict[str, tuple[OutfitSample, ...]]:
-        """The samples of every shard, as they lie there."""
-        groups: dict[str, list[OutfitSample]] = {}
-        for sample in self.samples:
-            groups.setdefault(sample.shard, []).append(sample)
-        return {shard: tuple(group) for shard, group in groups.items()}
 
     def of_split(self, split: str) -> tuple[OutfitSample, ...]:
         """Samples of one split. Raises DataError when there are none."""
         samples = tuple(sample for sample in self.samples if sample.split == split)
         if not samples:
             known = ", ".join(sorted({sample.split for sample in self.samples}))
-            raise DataError(
-                f"{self.directory / MANIFEST_NAME}: no samples of split '{split}'; it has {known}"
-            )
+            raise DataError(f"{self.place}/{MANIFEST_NAME}: no samples of split '{split}'; it has {known}")
         return samples
 
     def read_sample(self, sample: OutfitSample) -> dict[str, bytes]:
         """Members of one sample, by random access: suffix to bytes, verified."""
-        path = self.directory / sample.shard
-        with path.open("rb") as file:
-            file.seek(sample.offset)
-            data = file.read(sample.num_bytes)
-        place = _place(path, sample=sample)
+        place = place_of(sample, folder=self.folder)
+        data = self.folder.read_range(sample.shard, offset=sample.offset, num_bytes=sample.num_bytes)
         members = {}
-        for name, member in read_members(data + bytes(io.DEFAULT_BUFFER_SIZE), place=place):
+        for name, member in read_members(data + END_OF_TAR, place=place):
             members[split_name(name, place=place)[1]] = member
-        check_sample(members, sample=sample, path=path)
+        check_sample(members, sample=sample, place=place)
         return members
 
 
-def latents_of(manifest: Manifest, *, directory: Path) -> LatentsParams:
+def latents_of(manifest: Manifest, *, place: str) -> LatentsParams:
     """The settings of the latents of a set of shards. Raises DataError when the manifest does not say."""
     try:
         return LatentsParams.model_validate(manifest.settings["latents"])
     except (KeyError, ValidationError) as error:
         raise DataError(
-            f"{directory / MANIFEST_NAME}: its latents' settings are not of this version; {REMEDY}"
+            f"{place}/{MANIFEST_NAME}: its latents' settings are not of this version; {REMEDY}"
         ) from error
 
 
@@ -149,12 +145,21 @@ def sample_members(
     *,
     split: str,
     views: Mapping[str, Mapping[str, bytes]],  # view to member to bytes
-    members: Sequence[str],  # those that every view has, in tar order
+    members: Sequence[str],  # those that every view has
     face_found: Iterable[bool],
     pairs: Iterable[tuple[int, int]],
 ) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of one sample's members in tar order: the JSON, then view by view."""
-    data_of = {f"{view}.{member}": views[view][member] for view in views for member in members}
+    """(name, bytes) of one sample's members in tar order: the JSON, view by view, then all pictures."""
+    ordered = [member for member in _TAR_ORDER if member in members]
+    assert len(ordered) == len(members), members
+    pictures = [member for member in ordered if member in PICTURE_MEMBERS]
+    others = [member for member in ordered if member not in PICTURE_MEMBERS]
+    data_of = {
+        f"{view}.{member}": views[view][member]
+        for group in (others, pictures)
+        for view in views
+        for member in group
+    }
     facts = {
         "outfit": outfit,
         "split": split,
@@ -174,10 +179,8 @@ def index_shard(path: Path) -> list[OutfitSample]:
     Raises DataError on unsafe members and when an outfit's members are not adjacent.
     """
     with path.open("rb") as file:
-        members = list(list_members(file, place=str(path)))
-        firsts = _first_members(members, place=str(path))
-        ends = [first.offset for first in firsts[1:]] + [_end_of(members)]
-        return [_row(file, first=first, end=end, path=path) for first, end in zip(firsts, ends, strict=True)]
+        groups = _by_sample(list_members(file, place=str(path)), place=str(path))
+        return [_row(file, members=members, path=path) for members in groups]
 
 
 def write_samples(directory: Path, *, samples: Iterable[OutfitSample]) -> str:
@@ -197,17 +200,25 @@ def verify_shards(shards: ShardSet, *, deep: bool) -> int:
             shards.read_sample(sample)
     records = shards.manifest.parts
     for record in track(records, description="verifying shards", total=len(records)):
-        check_file(shards.directory / record.path, sha256=record.sha256)
+        check_file_in(shards.folder, name=record.path, num_bytes=record.num_bytes, sha256=record.sha256)
     return len(shards.samples)
 
 
-def check_sample(members: Mapping[str, bytes], *, sample: OutfitSample, path: Path) -> None:
-    """Raises DataError naming shard and sample when any member is missing, surplus or altered."""
-    place = _place(path, sample=sample)
+def check_sample(
+    members: Mapping[str, bytes], *, sample: OutfitSample, place: str, with_pictures: bool = True
+) -> None:
+    """Raises DataError naming shard and sample when any member is missing, surplus or altered.
+
+    Without pictures these may be absent, and nothing else.
+    """
     facts = members.get(FACTS_MEMBER)
     if facts is None or sha256_of_bytes(facts) != sample.sha256:
         raise DataError(f"{place}: its JSON is {'missing' if facts is None else 'altered'}; {REMEDY}")
-    expected = json.loads(facts)["members"]
+    expected = {
+        suffix: sha256
+        for suffix, sha256 in json.loads(facts)["members"].items()
+        if with_pictures or not is_picture(suffix)
+    }
     found = {suffix: sha256_of_bytes(data) for suffix, data in members.items() if suffix != FACTS_MEMBER}
     for suffix in sorted(expected.keys() | found.keys()):
         if expected.get(suffix) != found.get(suffix):
@@ -221,6 +232,11 @@ def check_sample(members: Mapping[str, bytes], *, sample: OutfitSample, path: Pa
             raise DataError(f"{place}: member {suffix} is {state}; {REMEDY}")
 
 
+def is_picture(suffix: str) -> bool:
+    """Whether `1_front.image.jpg` and its like are pictures, which come after what training reads."""
+    return suffix.partition(".")[2] in PICTURE_MEMBERS
+
+
 def split_name(name: str, *, place: str) -> tuple[str, str]:
     """`outfit.1_front.iuv.png` gives `outfit` and `1_front.iuv.png`, as WebDataset splits it."""
     outfit, dot, suffix = name.partition(".")
@@ -229,18 +245,20 @@ def split_name(name: str, *, place: str) -> tuple[str, str]:
     return outfit, suffix
 
 
-def _place(path: Path, *, sample: OutfitSample) -> str:
-    return f"{path}: sample {sample.outfit}"
+def place_of(sample: OutfitSample, *, folder: Folder) -> str:
+    """How errors name a sample: its shard, then itself."""
+    return f"{folder.place}/{sample.shard}: sample {sample.outfit}"
 
 
-def _first_members(members: Iterable[TarMember], *, place: str) -> list[TarMember]:
-    """Every outfit's first member, which must be its JSON."""
-    firsts: list[TarMember] = []
+def _by_sample(members: Iterable[TarMember], *, place: str) -> list[list[TarMember]]:
+    """Every outfit's members, the first of which must be its JSON."""
+    groups: list[list[TarMember]] = []
     seen: set[str] = set()
     current = ""
     for member in members:
         outfit, suffix = split_name(member.name, place=place)
         if outfit == current:
+            groups[-1].append(member)
             continue
         if outfit in seen:
             raise DataError(f"{place}: members of sample {outfit} are not adjacent; {REMEDY}")
@@ -249,19 +267,18 @@ def _first_members(members: Iterable[TarMember], *, place: str) -> list[TarMembe
                 f"{place}: sample {outfit} begins with {member.name}, not with its JSON; {REMEDY}"
             )
         seen.add(outfit)
-        firsts.append(member)
+        groups.append([member])
         current = outfit
-    return firsts
+    return groups
 
 
-def _end_of(members: list[TarMember]) -> int:
-    if not members:
-        return 0
-    last = members[-1]
-    return last.data_offset + -(-last.num_bytes // 512) * 512  # tars fill up blocks of 512 bytes
+def _end_of(member: TarMember) -> int:
+    return member.data_offset + -(-member.num_bytes // 512) * 512  # tars fill up blocks of 512 bytes
 
 
-def _row(file: IO[bytes], *, first: TarMember, end: int, path: Path) -> OutfitSample:
+def _row(file: IO[bytes], *, members: Sequence[TarMember], path: Path) -> OutfitSample:
+    first = members[0]
+    training = [member for member in members if not is_picture(split_name(member.name, place=str(path))[1])]
     file.seek(first.data_offset)
     data = file.read(first.num_bytes)
     facts = json.loads(data)
@@ -274,13 +291,17 @@ def _row(file: IO[bytes], *, first: TarMember, end: int, path: Path) -> OutfitSa
         pairs=tuple((source, target) for source, target in facts["pairs"]),
         sha256=sha256_of_bytes(data),
         offset=first.offset,
-        num_bytes=end - first.offset,
+        num_bytes=_end_of(members[-1]) - first.offset,
+        num_training_bytes=_end_of(training[-1]) - first.offset,
     )
 
 
-def _read_samples(directory: Path, *, manifest: Manifest) -> tuple[OutfitSample, ...]:
-    lines = read_named_file(SAMPLES_NAME, manifest=manifest, directory=directory).decode().splitlines()
-    return tuple(_sample_of(json.loads(line)) for line in lines)
+def _read_samples(folder: Folder, *, manifest: Manifest) -> tuple[OutfitSample, ...]:
+    lines = read_named_file(SAMPLES_NAME, manifest=manifest, folder=folder).decode().splitlines()
+    try:
+        return tuple(_sample_of(json.loads(line)) for line in lines)
+    except TypeError as error:
+        raise DataError(f"{folder.place}/{SAMPLES_NAME}: not of this version; {REMEDY}") from error
 
 
 def _sample_of(fields: dict[str, Any]) -> OutfitSample:

@@ -1,84 +1,94 @@
-"""Stream shards through WebDataset: plain local files only, strict members, every sample verified.
+"""Stream samples of shards through WebDataset: strict members, every sample verified, no byte without need.
 
 WebDataset alone would skip links, open `pipe:` addresses, and take a cut tar for a shorter one. Here the
-files are opened by us, each member is checked, and what must come is known beforehand.
+bytes are read by us, of each sample only the piece that is asked for; each member is checked, and what must
+come is known beforehand.
 """
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import IO
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from tarfile import BLOCKSIZE
 
-from mcld.data.shards import REMEDY, OutfitSample, ShardSet, check_sample
-from mcld.data.tar import check_member
+from mcld.data.shards import REMEDY, OutfitSample, ShardSet, check_sample, place_of
+from mcld.data.tar import END_OF_TAR, read_members
 from mcld.errors import DataError
+from mcld.storage import Folder, LocalFolder
+
+_NUM_READERS = 4  # of an object store: each request waits for its answer
+_NUM_READ_AHEAD = 12
 
 
 def stream_samples(
-    shards: ShardSet, *, samples: Sequence[OutfitSample]
+    shards: ShardSet, *, samples: Sequence[OutfitSample], with_pictures: bool = True
 ) -> Iterator[tuple[OutfitSample, dict[str, bytes]]]:
-    """(sample, members) of `samples`, which must be ordered shard by shard as they lie there.
+    """(sample, members) of `samples`, in their order; without pictures the bytes of these are not read.
 
-    Raises DataError naming shard and sample when anything is missing, altered or out of place.
+    From an object store several samples are read ahead. Raises DataError naming shard and sample when
+    anything is missing, altered or out of place.
     """
-    for shard, wanted in _by_shard(samples):
-        path = shards.directory / shard
-        keys = {sample.outfit for sample in wanted}
-        last = wanted[-1].outfit
-        raw = _raw_samples(path, expected=shards.by_shard[shard])
-        for sample, members in raw:
-            if sample.outfit in keys:
-                check_sample(members, sample=sample, path=path)
-                yield sample, members
-            if sample.outfit == last:
-                break  # what follows in this shard is not asked for: do not read it
-
-
-def _by_shard(samples: Sequence[OutfitSample]) -> Iterator[tuple[str, list[OutfitSample]]]:
-    groups: dict[str, list[OutfitSample]] = {}
-    for sample in samples:
-        groups.setdefault(sample.shard, []).append(sample)
-    yield from groups.items()
-
-
-def _raw_samples(
-    path: Path, *, expected: Sequence[OutfitSample]
-) -> Iterator[tuple[OutfitSample, dict[str, bytes]]]:
-    """What WebDataset reads from one shard, held against what must come."""
     from webdataset import DataPipeline
     from webdataset.tariterators import group_by_keys
 
+    def read(sample: OutfitSample) -> bytes:
+        num_bytes = sample.num_bytes if with_pictures else sample.num_training_bytes
+        return shards.folder.read_range(sample.shard, offset=sample.offset, num_bytes=num_bytes)
+
+    def members(samples: Iterable[OutfitSample]) -> Iterator[dict[str, object]]:
+        return _members(samples, read=read, folder=shards.folder)
+
     # A list within a list: WebDataset takes the outer one for stages, the inner one for its source.
-    arriving = iter(DataPipeline([[path]], _read_shards, group_by_keys))
-    for sample in expected:
+    arriving = iter(DataPipeline([list(samples)], members, group_by_keys))
+    for sample in samples:
+        place = place_of(sample, folder=shards.folder)
         try:
             raw = next(arriving, None)
-        except (tarfile.TarError, OSError, ValueError) as error:
-            raise DataError(
-                f"{path}: broken at or before sample {sample.outfit} ({error}); {REMEDY}"
-            ) from error
-        if raw is None:
-            raise DataError(f"{path}: ends before sample {sample.outfit}; {REMEDY}")
-        if raw["__key__"] != sample.outfit:
-            raise DataError(f"{path}: sample {raw['__key__']} lies where {sample.outfit} must be; {REMEDY}")
-        yield sample, {suffix: data for suffix, data in raw.items() if not suffix.startswith("__")}
+        except (OSError, ValueError) as error:
+            raise DataError(f"{place}: cannot be read ({error}); {REMEDY}") from error
+        if raw is None or raw["__key__"] != sample.outfit:
+            lies = "nothing" if raw is None else f"sample {raw['__key__']}"
+            raise DataError(f"{place}: {lies} lies where it must be; {REMEDY}")
+        found = {suffix: data for suffix, data in raw.items() if not suffix.startswith("__")}
+        check_sample(found, sample=sample, place=place, with_pictures=with_pictures)
+        yield sample, found
 
 
-def _read_shards(paths: Iterable[Path]) -> Iterator[dict[str, object]]:
-    """Members of tars in the form that WebDataset groups."""
-    for path in paths:
-        with path.open("rb") as file:
-            yield from _read_members(file, path=path)
-        yield {}  # WebDataset's mark for the end of a shard
+def _members(
+    samples: Iterable[OutfitSample], *, read: Callable[[OutfitSample], bytes], folder: Folder
+) -> Iterator[dict[str, object]]:
+    """Members in the form that WebDataset groups. Each sample's piece of a tar is a tar by itself."""
+    pieces = _each(samples, read=read) if isinstance(folder, LocalFolder) else _ahead(samples, read=read)
+    for sample, data in pieces:
+        place = place_of(sample, folder=folder)
+        if not data[:BLOCKSIZE].strip(b"\0"):
+            raise DataError(f"{folder.place}/{sample.shard}: ends before sample {sample.outfit}; {REMEDY}")
+        for name, member in read_members(data + END_OF_TAR, place=place):
+            yield {"fname": name, "data": member, "__url__": place}
+        yield {}  # WebDataset's mark for an end: nothing that follows is of this sample
 
 
-def _read_members(file: IO[bytes], *, path: Path) -> Iterator[dict[str, object]]:
-    with tarfile.open(fileobj=file, mode="r|") as tar:
-        for info in tar:
-            check_member(info, place=str(path))
-            member = tar.extractfile(info)
-            assert member is not None  # check_member lets plain files through only
-            yield {"fname": info.name, "data": member.read(), "__url__": str(path)}
-            tar.members = []  # type: ignore[attr-defined]  # else the list grows with the tar
+def _each(
+    samples: Iterable[OutfitSample], *, read: Callable[[OutfitSample], bytes]
+) -> Iterator[tuple[OutfitSample, bytes]]:
+    for sample in samples:
+        yield sample, read(sample)
+
+
+def _ahead(
+    samples: Iterable[OutfitSample], *, read: Callable[[OutfitSample], bytes]
+) -> Iterator[tuple[OutfitSample, bytes]]:
+    """The same, with several requests under way."""
+    pool = ThreadPoolExecutor(_NUM_READERS)
+    waiting: deque[tuple[OutfitSample, Future[bytes]]] = deque()
+    try:
+        for sample in samples:
+            waiting.append((sample, pool.submit(read, sample)))
+            if len(waiting) > _NUM_READ_AHEAD:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

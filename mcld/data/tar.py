@@ -12,6 +12,8 @@ from typing import IO
 from mcld.errors import DataError
 from mcld.storage import atomic_path
 
+# What a reader wants to see after the last member; also of a piece of a tar that is read by itself.
+END_OF_TAR = bytes(io.DEFAULT_BUFFER_SIZE)
 _MODE = 0o644
 
 

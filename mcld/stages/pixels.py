@@ -119,7 +119,7 @@ def encoder_of_shards(shards_dir: Path, *, runtime: RuntimeParams, weights_dir: 
 
     Raises DataError when `shards` or `weights` has not finished, WeightsError when these cannot be loaded.
     """
-    params = latents_of(read_manifest(shards_dir), directory=shards_dir)
+    params = latents_of(read_manifest(shards_dir), place=str(shards_dir))
     if params.cache:
         return None
     source = encoder_source(runtime, weights_dir=weights_dir)

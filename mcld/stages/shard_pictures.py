@@ -25,7 +25,7 @@ def find_sample(shards: ShardSet, *, name: str) -> OutfitSample:
     outfit = name if name in by_outfit else _outfit_of(name)
     if outfit not in by_outfit:
         near = ", ".join(get_close_matches(name, by_outfit, n=3)) or "none is near"
-        raise DataError(f"{name}: no sample of {shards.directory}; did you mean {near}?")
+        raise DataError(f"{name}: no sample of {shards.place}; did you mean {near}?")
     return by_outfit[outfit]
 
 

@@ -34,7 +34,7 @@ from mcld.types import ImageRecord, Outfit, Report
 from mcld.workspace import Workspace
 
 STAGE = "shards"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # 3: pictures after all else
 COLUMNS = ("densepose", "face", "texture", "latents")
 
 

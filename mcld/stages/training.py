@@ -98,7 +98,7 @@ def train_as(ranks: Ranks, *, task: Task) -> None:
 def _train(ranks: Ranks, *, task: Task, tracked: TrackedRun | None) -> None:
     params = task.params
     encoder = encoder_of_shards(task.shards_dir, runtime=params.runtime, weights_dir=task.weights_dir)
-    loader = _loader(params, shards_dir=task.shards_dir, encoder=encoder)
+    loader = _loader(task, encoder=encoder, pin=ranks.device.type == "cuda")
     model = _initial_model(params, weights_dir=task.weights_dir).to(ranks.device)
     num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     renderer = _renderer(task, ranks=ranks, encoder=encoder)
@@ -153,7 +153,7 @@ def _settings(
 
 
 def _flops(params: Params, *, model: MCLD, loader: Loader) -> float:
-    latents = loader.shards.latents
+    latents = loader.reader.shards.latents
     return flops_per_row(
         model.config,
         latent_hw=(latents.height_px // VAE_FACTOR, latents.width_px // VAE_FACTOR),
@@ -165,16 +165,21 @@ def _flops(params: Params, *, model: MCLD, loader: Loader) -> float:
     )
 
 
-def _loader(params: Params, *, shards_dir: Path, encoder: OutfitEncoder | None) -> Loader:
+def _loader(task: Task, *, encoder: OutfitEncoder | None, pin: bool) -> Loader:
+    params = task.params
     return Loader.open(
-        shards_dir,
+        params.runtime.shards_url or task.shards_dir,
         split="train",
         batch_size=params.train.batch_size,
         seed=params.train.seed,
         pairs_per_visit=params.train.pairs_per_visit,
         shuffle_outfits=params.train.shuffle_outfits,
+        num_streams=params.train.num_streams,
         iuv_resize=params.model.iuv_resize,
         encoder=encoder,
+        loader_workers=params.runtime.loader_workers,
+        resident_bytes=int(params.runtime.resident_gib * 2**30),
+        pin=pin,
     )
 
 

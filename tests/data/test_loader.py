@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import fields
-from itertools import pairwise
+from itertools import chain, count, islice, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from hypothesis import strategies as st
 
 from mcld.data.codec import decode_image, decode_iuv, decode_npy
 from mcld.data.loader import Loader, Samples
-from mcld.data.order import epoch_passes
+from mcld.data.order import OrderSettings, epoch_order, epoch_passes
 from mcld.data.outfits import OutfitEncoder
+from mcld.data.rows import Rows
 from mcld.data.shards import OutfitSample, ShardSet
-from mcld.errors import DataError
+from mcld.errors import ConfigError, DataError
 from mcld.framing import resize_labels
-from mcld.types import Batch, Latents
+from mcld.types import Batch, BatchPart, Latents, Pair
 from tests.data.shard_factory import HEIGHT_PX, LATENTS, WIDTH_PX, view_members, write_shards
 
 STREAMING, RESIDENT = 0, 1 << 30
+WHOLE = BatchPart()
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,8 @@ def loader(
     seed: int = 1,
     pairs_per_visit: int = 3,
     shuffle_outfits: int = 2,
+    num_streams: int = 2,
+    loader_workers: int = 0,
     resident_bytes: int = RESIDENT,
     encoder: OutfitEncoder | None = None,
 ) -> Loader:
@@ -49,6 +54,8 @@ def loader(
         seed=seed,
         pairs_per_visit=pairs_per_visit,
         shuffle_outfits=shuffle_outfits,
+        num_streams=num_streams,
+        loader_workers=loader_workers,
         resident_bytes=resident_bytes,
         encoder=encoder,
     )
@@ -62,70 +69,126 @@ def same(first: Batch, second: Batch) -> bool:
     return True
 
 
-epochs = {
+def first_batches(
+    opened: Loader, number: int, *, start_step: int = 0, part: BatchPart = WHOLE
+) -> list[Batch]:
+    with closing(opened.batches(start_step=start_step, part=part)) as batches:
+        return list(islice(batches, number))
+
+
+def epoch_pairs(opened: Loader, epoch: int) -> list[Pair]:
+    """The pairs of an epoch in order, of which batches of one row begin at its first."""
+    assert opened.batch_size == 1
+    first = epoch * opened.num_pairs
+    batches = first_batches(opened, opened.num_pairs, start_step=first)
+    assert [batch.sample_ids for batch in batches] == [((epoch, index),) for index in range(opened.num_pairs)]
+    return [pair for batch in batches for pair in batch.pairs]
+
+
+drawn_settings = {
     "batch_size": st.integers(1, 9),
     "seed": st.integers(0, 5),
-    "epoch": st.integers(0, 3),
     "pairs_per_visit": st.integers(1, 13),
     "shuffle_outfits": st.integers(1, 6),
-    "start": st.floats(0, 1),
+    "num_streams": st.integers(1, 4),
 }
 
 
 @settings(max_examples=25)
-@given(drawn=st.fixed_dictionaries(epochs))
+@given(drawn=st.fixed_dictionaries(drawn_settings), start=st.floats(0, 1))
 def test_every_pair_once_an_epoch_and_resuming_gives_the_tail(
-    shards_dir: Path, drawn: dict[str, Any]
+    shards_dir: Path, drawn: dict[str, Any], start: float
 ) -> None:
-    check_epoch(shards_dir, drawn=drawn, resident_bytes=RESIDENT)
+    check_two_epochs(loader(shards_dir, **drawn, resident_bytes=RESIDENT), start=start)
 
 
 @settings(max_examples=5)
-@given(drawn=st.fixed_dictionaries(epochs))
-def test_the_same_holds_while_streaming(shards_dir: Path, drawn: dict[str, Any]) -> None:
-    check_epoch(shards_dir, drawn=drawn, resident_bytes=STREAMING)
+@given(drawn=st.fixed_dictionaries(drawn_settings), start=st.floats(0, 1))
+def test_the_same_holds_while_streaming(shards_dir: Path, drawn: dict[str, Any], start: float) -> None:
+    check_two_epochs(loader(shards_dir, **drawn, resident_bytes=STREAMING), start=start)
 
 
-def check_epoch(shards_dir: Path, *, drawn: dict[str, Any], resident_bytes: int) -> None:
-    batches = loader(
-        shards_dir,
-        batch_size=drawn["batch_size"],
-        seed=drawn["seed"],
-        pairs_per_visit=drawn["pairs_per_visit"],
-        shuffle_outfits=drawn["shuffle_outfits"],
-        resident_bytes=resident_bytes,
-    )
-    epoch = drawn["epoch"]
-    whole = list(batches.epoch(epoch))
+def check_two_epochs(opened: Loader, *, start: float) -> None:
+    num_steps = -(-2 * opened.num_pairs // opened.batch_size)
+    whole = first_batches(opened, num_steps)
+    assert [batch.step for batch in whole] == list(range(num_steps))
+    assert {len(batch.pairs) for batch in whole} == {opened.batch_size}
+    ids = [id_ for batch in whole for id_ in batch.sample_ids]
+    assert ids == [divmod(position, opened.num_pairs) for position in range(num_steps * opened.batch_size)]
     pairs = [pair for batch in whole for pair in batch.pairs]
-    assert len(pairs) == batches.num_pairs
-    assert set(pairs) == set(batches.pairs)
-    assert [(batch.epoch, batch.index) for batch in whole] == [(epoch, i) for i in range(batches.num_batches)]
-    assert {len(batch.pairs) for batch in whole[:-1]} <= {drawn["batch_size"]}
-    start_batch = int(drawn["start"] * len(whole))
-    tail = list(batches.epoch(epoch, start_batch=start_batch))
-    assert len(tail) == len(whole) - start_batch
-    assert all(same(*both) for both in zip(whole[start_batch:], tail, strict=True))
+    for epoch in range(2):
+        shown = pairs[epoch * opened.num_pairs : (epoch + 1) * opened.num_pairs]
+        assert len(shown) == opened.num_pairs
+        assert set(shown) == set(opened.pairs)
+    start_step = int(start * num_steps)
+    tail = first_batches(opened, num_steps - start_step, start_step=start_step)
+    assert all(same(*both) for both in zip(whole[start_step:], tail, strict=True))
+
+
+@settings(max_examples=15)
+@given(
+    num_ranks=st.integers(1, 3),
+    num_pieces=st.integers(1, 3),
+    per_piece=st.integers(1, 3),
+    num_streams=st.integers(1, 6),
+    start_step=st.integers(0, 20),
+)
+def test_ranks_and_pieces_together_are_the_batches_of_one_process(
+    shards_dir: Path, num_ranks: int, num_pieces: int, per_piece: int, num_streams: int, start_step: int
+) -> None:
+    opened = loader(shards_dir, batch_size=num_ranks * num_pieces * per_piece, num_streams=num_streams)
+    alone = first_batches(opened, 6, start_step=start_step)
+    for rank in range(num_ranks):
+        part = BatchPart(rank=rank, num_ranks=num_ranks, num_pieces=num_pieces)
+        pieces = first_batches(opened, 6 * num_pieces, start_step=start_step, part=part)
+        for number, piece in enumerate(pieces):
+            batch = alone[number // num_pieces]
+            first = number % num_pieces * per_piece
+            rows = range(rank, len(batch.pairs), num_ranks)[first : first + per_piece]
+            assert same(piece, rows_of(batch, rows=list(rows)))
+
+
+def rows_of(batch: Batch, *, rows: list[int]) -> Batch:
+    def chosen(values: Any) -> Any:
+        return values[rows] if isinstance(values, torch.Tensor) else tuple(values[row] for row in rows)
+
+    names = [field.name for field in fields(Batch) if field.name != "step"]
+    return Batch(step=batch.step, **{name: chosen(getattr(batch, name)) for name in names})
 
 
 def test_order_does_not_depend_on_batch_size_or_on_memory(shards_dir: Path) -> None:
-    orders = [
-        [
-            pair
-            for batch in loader(shards_dir, batch_size=size, pairs_per_visit=6, resident_bytes=kept).epoch(2)
-            for pair in batch.pairs
-        ]
-        for size in (1, 7)
-        for kept in (STREAMING, RESIDENT)
-    ]
+    orders = []
+    for size, kept in product((1, 7), (STREAMING, RESIDENT)):
+        opened = loader(shards_dir, batch_size=size, pairs_per_visit=6, resident_bytes=kept)
+        batches = first_batches(opened, -(-2 * opened.num_pairs // size))
+        orders.append([pair for batch in batches for pair in batch.pairs][: 2 * opened.num_pairs])
     assert all(order == orders[0] for order in orders)
 
 
 def test_order_changes_with_epoch_and_seed(shards_dir: Path) -> None:
-    first = loader(shards_dir)
-    orders = [[pair for batch in first.epoch(epoch) for pair in batch.pairs] for epoch in (0, 1)]
-    orders.append([pair for batch in loader(shards_dir, seed=9).epoch(0) for pair in batch.pairs])
+    first = loader(shards_dir, batch_size=1)
+    orders = [epoch_pairs(first, epoch) for epoch in (0, 1)]
+    orders.append(epoch_pairs(loader(shards_dir, batch_size=1, seed=9), 0))
     assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def samples_with(num_pairs_by_shard: list[list[int]]) -> list[OutfitSample]:
+    return [
+        OutfitSample(
+            split="train",
+            shard=f"train-{shard:05d}.tar",
+            outfit=f"{shard}-{position}",
+            views=(),
+            face_found=(),
+            pairs=tuple((number, 0) for number in range(num_pairs)),
+            sha256="",
+            offset=0,
+            num_bytes=0,
+            num_training_bytes=0,
+        )
+        for shard, counts in enumerate(num_pairs_by_shard)
+        for position, num_pairs in enumerate(counts)
+    ]
 
 
 @settings(max_examples=60)
@@ -138,21 +201,7 @@ def test_order_changes_with_epoch_and_seed(shards_dir: Path) -> None:
 def test_order_shows_every_pair_once_and_reads_each_shard_in_one_go(
     shards: list[list[int]], pairs_per_visit: int, shuffle_outfits: int, seed: int
 ) -> None:
-    samples = [
-        OutfitSample(
-            split="train",
-            shard=f"train-{shard:05d}.tar",
-            outfit=f"{shard}-{position}",
-            views=(),
-            face_found=(),
-            pairs=tuple((number, 0) for number in range(num_pairs)),
-            sha256="",
-            offset=0,
-            num_bytes=0,
-        )
-        for shard, counts in enumerate(shards)
-        for position, num_pairs in enumerate(counts)
-    ]
+    samples = samples_with(shards)
     passes = epoch_passes(
         samples, seed=seed, epoch=3, pairs_per_visit=pairs_per_visit, shuffle_outfits=shuffle_outfits
     )
@@ -170,8 +219,81 @@ def test_order_shows_every_pair_once_and_reads_each_shard_in_one_go(
             assert counts.max() <= pairs_per_visit
 
 
+@settings(max_examples=60)
+@given(
+    shards=st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=6), min_size=1, max_size=5),
+    shuffle_outfits=st.integers(1, 7),
+    num_streams=st.integers(1, 5),
+)
+def test_streams_are_taken_in_turn_while_all_have_pairs_and_hold_every_pair_once(
+    shards: list[list[int]], shuffle_outfits: int, num_streams: int
+) -> None:
+    samples = samples_with(shards)
+    order = epoch_order(
+        samples,
+        settings=OrderSettings(
+            seed=2, pairs_per_visit=4, shuffle_outfits=shuffle_outfits, num_streams=num_streams
+        ),
+        epoch=1,
+    )
+    assert sorted(map(tuple, order.pairs().tolist())) == [
+        (i, j) for i, sample in enumerate(samples) for j in range(len(sample.pairs))
+    ]
+    lengths = [sum(len(block.pairs) for block in blocks) for blocks in order.streams]
+    in_turn = num_streams * min(lengths)
+    assert np.array_equal(order.stream[:in_turn], np.arange(in_turn) % num_streams)
+    longest = max((len(block.pairs) for blocks in order.streams for block in blocks), default=0)
+    assert max(lengths) - min(lengths) <= longest
+
+
+def test_a_rank_reads_the_outfits_of_its_own_streams_alone() -> None:
+    samples = samples_with([[6] * 8] * 4)
+    chosen = OrderSettings(seed=0, pairs_per_visit=6, shuffle_outfits=2, num_streams=4)
+    order = epoch_order(samples, settings=chosen, epoch=0)
+    num_pairs = len(order.stream)
+    for rank, worker in product(range(2), range(2)):
+        part = BatchPart(rank=rank, num_ranks=2)
+        rows = Rows(batch_size=8, num_pairs=num_pairs, part=part, worker=worker, num_workers=2)
+        assert set(order.stream[rows.indices(0, start_step=3)]) == {rank + 2 * worker}
+
+
+@settings(max_examples=60)
+@given(
+    num_pairs=st.integers(1, 40),
+    num_ranks=st.integers(1, 4),
+    num_pieces=st.integers(1, 3),
+    per_piece=st.integers(1, 5),
+    num_workers=st.integers(1, 5),
+    start_step=st.integers(0, 12),
+)
+def test_rows_of_all_ranks_and_workers_are_every_place_of_the_stream_once(
+    num_pairs: int, num_ranks: int, num_pieces: int, per_piece: int, num_workers: int, start_step: int
+) -> None:
+    batch_size, num_steps = num_ranks * num_pieces * per_piece, 4
+    taken = []
+    for rank, worker in product(range(num_ranks), range(num_workers)):
+        rows = Rows(
+            batch_size=batch_size,
+            num_pairs=num_pairs,
+            part=BatchPart(rank=rank, num_ranks=num_ranks, num_pieces=num_pieces),
+            worker=worker,
+            num_workers=num_workers,
+        )
+        micro_batches = list(islice(rows.micro_batches(start_step), num_steps * num_pieces))
+        ids = [id_ for micro_batch in micro_batches for id_ in micro_batch.sample_ids]
+        read = chain.from_iterable(
+            ((epoch, int(index)) for index in rows.indices(epoch, start_step=start_step))
+            for epoch in count(rows.first_epoch(start_step))
+        )
+        assert list(islice(read, len(ids))) == ids  # what is read is what batches are told to hold
+        taken += ids
+    start = start_step * batch_size
+    places = range(start, start + num_steps * batch_size)
+    assert sorted(taken) == [divmod(place, num_pairs) for place in places]
+
+
 def test_batch_holds_what_the_members_hold(shards_dir: Path) -> None:
-    batch = next(loader(shards_dir).epoch(0))
+    batch = first_batches(loader(shards_dir), 1)[0]
     assert batch.target_iuv.dtype == torch.uint8
     for index, pair in enumerate(batch.pairs):
         source, target = view_members(pair.source), view_members(pair.target)
@@ -189,10 +311,10 @@ def test_batch_holds_what_the_members_hold(shards_dir: Path) -> None:
 def test_resident_epochs_read_nothing(shards_dir: Path, tmp_path: Path) -> None:
     copy = write_shards(tmp_path / "shards", views_per_outfit=[[2, 3]])
     batches = loader(copy)
-    whole = list(batches.epoch(0))
+    whole = first_batches(batches, 5)
     for tar in copy.glob("*.tar"):
         tar.unlink()
-    assert all(same(*both) for both in zip(whole, batches.epoch(0), strict=True))
+    assert all(same(*both) for both in zip(whole, first_batches(batches, 5), strict=True))
 
 
 def test_damage_while_training_is_an_error_naming_shard_and_sample(tmp_path: Path) -> None:
@@ -204,7 +326,7 @@ def test_damage_while_training_is_an_error_naming_shard_and_sample(tmp_path: Pat
     whole[last.offset + 600] ^= 1
     path.write_bytes(bytes(whole))
     with pytest.raises(DataError, match=rf"{last.shard}: sample {last.outfit}: "):
-        list(batches.epoch(0))
+        first_batches(batches, batches.num_pairs)
 
 
 def test_samples_pair_any_source_with_any_target(shards_dir: Path) -> None:
@@ -230,7 +352,7 @@ def test_the_spread_of_image_embeddings_is_that_of_the_first_views(
     shards_dir: Path, resident_bytes: int
 ) -> None:
     opened = loader(shards_dir, resident_bytes=resident_bytes)
-    keys = [f"{sample.outfit}/{view}" for sample in opened.samples for view in sample.views]
+    keys = [f"{sample.outfit}/{view}" for sample in opened.reader.samples for view in sample.views]
     embeddings = np.stack([decode_npy(view_members(key)["embeddings.npy"])[0] for key in keys])
     np.testing.assert_allclose(opened.image_spread(), embeddings.std(axis=0), rtol=1e-5)
     np.testing.assert_allclose(opened.image_spread(max_views=3), embeddings[:3].std(axis=0), rtol=1e-5)
@@ -266,31 +388,32 @@ def bare_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.mark.parametrize(("resident_bytes", "num_encoded"), [(RESIDENT, 1 + 5), (STREAMING, 1 + 2 * 5)])
+@pytest.mark.parametrize(("resident_bytes", "num_encoded"), [(RESIDENT, 5), (STREAMING, 2 * 5)])
 def test_latents_that_shards_lack_are_made_when_an_outfit_is_decoded_and_stay_with_it(
     shards_dir: Path, bare_dir: Path, resident_bytes: int, num_encoded: int
 ) -> None:
     encoder = PixelCounter()
-    made = loader(bare_dir, pairs_per_visit=99, resident_bytes=resident_bytes, encoder=encoder)
-    held = loader(shards_dir, pairs_per_visit=99)
-    for epoch in range(2):
-        for batch, other in zip(made.epoch(epoch), held.epoch(epoch), strict=True):
-            assert batch.pairs == other.pairs
-            assert torch.equal(batch.target_iuv, other.target_iuv)
-            for row, pair in enumerate(batch.pairs):
-                source, target = view_members(pair.source), view_members(pair.target)
-                expected = [decode_image(source[name]).mean() for name in ("image.jpg", "texture.png")]
-                assert float(batch.image_embedding[row, 0]) == np.float32(expected[0])
-                assert float(batch.texture_embedding[row, 0]) == np.float32(expected[1])
-                mean = np.float16(decode_image(target["image.jpg"]).mean())
-                assert set(batch.target_moments[row].unique().tolist()) == {float(mean)}
-    assert encoder.num_outfits == num_encoded  # the first outfit is looked at once more, to judge their size
+    made = loader(bare_dir, pairs_per_visit=99, batch_size=1, resident_bytes=resident_bytes, encoder=encoder)
+    held = loader(shards_dir, pairs_per_visit=99, batch_size=1)
+    both = (first_batches(opened, 2 * held.num_pairs) for opened in (made, held))
+    for batch, other in zip(*both, strict=True):
+        assert batch.pairs == other.pairs
+        assert torch.equal(batch.target_iuv, other.target_iuv)
+        for row, pair in enumerate(batch.pairs):
+            source, target = view_members(pair.source), view_members(pair.target)
+            expected = [decode_image(source[name]).mean() for name in ("image.jpg", "texture.png")]
+            assert float(batch.image_embedding[row, 0]) == np.float32(expected[0])
+            assert float(batch.texture_embedding[row, 0]) == np.float32(expected[1])
+            mean = np.float16(decode_image(target["image.jpg"]).mean())
+            assert set(batch.target_moments[row].unique().tolist()) == {float(mean)}
+    assert encoder.num_outfits == num_encoded
     assert made.blank_embedding().tolist() == [1.0, 1.0, 1.0]
 
 
 def test_shards_with_latents_need_no_encoder_and_use_none(shards_dir: Path) -> None:
     encoder = PixelCounter()
-    both = zip(loader(shards_dir, encoder=encoder).epoch(0), loader(shards_dir).epoch(0), strict=True)
+    opened = (loader(shards_dir, encoder=encoder), loader(shards_dir))
+    both = zip(*(first_batches(one, 5) for one in opened), strict=True)
     assert all(same(*batches) for batches in both)
     assert encoder.num_outfits == 0
 
@@ -300,3 +423,24 @@ def test_shards_without_latents_are_refused_where_nothing_makes_them(bare_dir: P
         loader(bare_dir)
     with pytest.raises(DataError, match="holds no latents"):
         Samples.open(bare_dir, split="train")
+
+
+def test_fewer_shards_than_readers_are_an_error_with_the_counts(shards_dir: Path) -> None:
+    message = (
+        "3 shards of split 'train' are fewer than 2 processes x 2 loader workers = 4; "
+        "raise shards.min_shards to 4"
+    )
+    with pytest.raises(DataError, match=message):
+        loader(shards_dir, loader_workers=2).batches(start_step=0, part=BatchPart(num_ranks=2))
+    with pytest.raises(DataError, match="4 processes x 1 loader workers = 4"):
+        loader(shards_dir).batches(start_step=0, part=BatchPart(num_ranks=4))
+
+
+def test_a_batch_that_cannot_be_divided_is_an_error_with_the_numbers(shards_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"train\.batch_size: 4 .* 3 processes x 2 acc.*a multiple of 6"):
+        loader(shards_dir).batches(start_step=0, part=BatchPart(num_ranks=3, num_pieces=2))
+
+
+def test_workers_cannot_make_latents(bare_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"runtime\.loader_workers: 1, but .*holds no latents.*set it to 0"):
+        loader(bare_dir, loader_workers=1, encoder=PixelCounter())

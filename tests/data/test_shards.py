@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from mcld.data.shards import ShardSet, index_shard, verify_shards
 from mcld.data.stream import stream_samples
 from mcld.data.tar import read_members, write_tar
 from mcld.errors import DataError
+from mcld.storage import Folder, open_folder, sha256_of_file
 from tests.data.shard_factory import VIEWS, outfit_key, view_members, write_shards
 
 
@@ -27,9 +30,9 @@ def shards_dir(pristine_dir: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pristine_dir, tmp_path / "shards"))
 
 
-def read_all(directory: Path) -> int:
+def read_all(directory: Path, *, with_pictures: bool = True) -> int:
     shards = ShardSet.open(directory)
-    return len(list(stream_samples(shards, samples=shards.samples)))
+    return len(list(stream_samples(shards, samples=shards.samples, with_pictures=with_pictures)))
 
 
 def test_whole_shards_verify_and_stream(pristine_dir: Path) -> None:
@@ -48,7 +51,23 @@ def test_random_access_and_streaming_read_the_same_bytes(pristine_dir: Path) -> 
                 assert members[f"{view}.{member}"] == data
 
 
-def test_plain_webdataset_reads_a_shard(pristine_dir: Path) -> None:
+def test_plain_webdataset_finds_every_key_suffix_and_byte(pristine_dir: Path) -> None:
+    import webdataset as wds
+
+    names = [str(path) for path in sorted(pristine_dir.glob("*.tar"))]
+    samples = list(wds.WebDataset(names, shardshuffle=False))
+    assert [sample["__key__"] for sample in samples] == [outfit_key(number) for number in range(5)]
+    for sample in samples:
+        facts = json.loads(sample["json"])
+        found = {name: data for name, data in sample.items() if not name.startswith("__") and name != "json"}
+        assert found == {
+            f"{view}.{member}": data
+            for view in facts["views"]
+            for member, data in view_members(f"{sample['__key__']}/{view}").items()
+        }
+
+
+def test_plain_webdataset_decodes_a_shard(pristine_dir: Path) -> None:
     import webdataset as wds
 
     plain = wds.WebDataset([str(pristine_dir / "train-00001.tar")], shardshuffle=False).decode("rgb8")
@@ -95,6 +114,79 @@ def test_altered_member_is_told_by_shard_sample_and_member(shards_dir: Path) -> 
         ShardSet.open(shards_dir).read_sample(sample)
 
 
+class ReadBytes:
+    """A folder that remembers what was read of it."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder, self.place = folder, folder.place
+        self.ranges: list[tuple[str, int, int]] = []
+
+    def size(self, name: str) -> int | None:
+        return self.folder.size(name)
+
+    def read(self, name: str) -> bytes:
+        return self.folder.read(name)
+
+    def read_range(self, name: str, *, offset: int, num_bytes: int) -> bytes:
+        self.ranges.append((name, offset, num_bytes))
+        return self.folder.read_range(name, offset=offset, num_bytes=num_bytes)
+
+
+def test_without_pictures_one_piece_of_each_sample_is_read_and_holds_all_else(pristine_dir: Path) -> None:
+    folder = ReadBytes(open_folder(pristine_dir))
+    shards = ShardSet.open(folder)
+    chosen = [shards.samples[number] for number in (3, 0, 2)]
+    for sample, members in stream_samples(shards, samples=chosen, with_pictures=False):
+        whole = shards.folder.read(sample.shard)[sample.offset : sample.offset + sample.num_bytes]
+        assert members == {
+            suffix: data
+            for suffix, data in shards.read_sample(sample).items()
+            if not suffix.endswith(("image.jpg", "texture.png"))
+        }
+        for view in sample.views:
+            for name in ("image.jpg", "texture.png"):
+                header = f"{sample.outfit}.{view}.{name}".encode()
+                assert sample.num_training_bytes <= whole.index(header) < sample.num_bytes
+    pieces = [(sample.shard, sample.offset, sample.num_training_bytes) for sample in chosen]
+    assert [found for found in folder.ranges if found in pieces] == sorted(pieces, key=folder.ranges.index)
+    assert len(folder.ranges) == 2 * len(chosen)  # and those of the comparison
+
+
+def test_a_flipped_byte_of_a_picture_harms_those_alone_who_read_it(shards_dir: Path) -> None:
+    sample = ShardSet.open(shards_dir).samples[0]
+    path = shards_dir / sample.shard
+    data = bytearray(path.read_bytes())
+    data[sample.offset + sample.num_training_bytes + 600] ^= 1
+    path.write_bytes(bytes(data))
+    assert read_all(shards_dir, with_pictures=False) == 5
+    with pytest.raises(DataError, match=rf"{sample.shard}: sample {sample.outfit}: member 1_front.image.jpg"):
+        read_all(shards_dir)
+
+
+@pytest.mark.parametrize("with_pictures", [True, False])
+def test_a_cut_at_any_block_is_never_a_shorter_epoch(shards_dir: Path, with_pictures: bool) -> None:
+    shards = ShardSet.open(shards_dir)
+    wanted = [sample for sample in shards.samples if sample.shard == "train-00000.tar"]
+    path = shards_dir / "train-00000.tar"
+    whole = path.read_bytes()
+    end = wanted[-1].offset + (wanted[-1].num_bytes if with_pictures else wanted[-1].num_training_bytes)
+    for length in range(0, end, 512):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"train-00000\.tar: .*sample WOMEN"):
+            list(stream_samples(shards, samples=wanted, with_pictures=with_pictures))
+    path.write_bytes(whole[:end])
+    assert len(list(stream_samples(shards, samples=wanted, with_pictures=with_pictures))) == len(wanted)
+
+
+def test_samples_of_an_earlier_version_are_an_error_saying_what_to_run(shards_dir: Path) -> None:
+    table, manifest = shards_dir / "samples.jsonl", shards_dir / "manifest.json"
+    before = sha256_of_file(table)
+    table.write_text(re.sub(r'"num_training_bytes":\d+,', "", table.read_text()))
+    manifest.write_text(manifest.read_text().replace(before, sha256_of_file(table)))
+    with pytest.raises(DataError, match=r"samples\.jsonl: not of this version; run the stage 'shards' again"):
+        ShardSet.open(shards_dir)
+
+
 def test_cut_tar_is_an_error_at_opening_and_while_streaming(shards_dir: Path) -> None:
     shards = ShardSet.open(shards_dir)
     path = shards_dir / "train-00001.tar"
@@ -133,10 +225,10 @@ def test_missing_shard_and_altered_table_are_errors(shards_dir: Path) -> None:
 def test_keys_that_are_not_adjacent_are_refused(shards_dir: Path) -> None:
     path = shards_dir / "train-00000.tar"
     members = list(read_members(path.read_bytes(), place="t"))
-    write_tar(path, members=[*members[1:8], *members])
+    write_tar(path, members=[*members[1:15], *members])
     with pytest.raises(DataError, match=r"begins with .*, not with its JSON"):
         index_shard(path)
-    write_tar(path, members=[*members[:8], *members[15:23], *members[8:15]])
+    write_tar(path, members=[*members[:8], *members[15:23], *members[8:15]])  # 15 are of the first sample
     with pytest.raises(DataError, match=f"members of sample {outfit_key(0)} are not adjacent"):
         index_shard(path)
 

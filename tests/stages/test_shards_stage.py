@@ -88,7 +88,7 @@ def test_loader_reads_real_shards(finished_workspace: Workspace) -> None:
         pairs_per_visit=2,
         shuffle_outfits=2,
     )
-    batch = next(loader.epoch(0))
+    batch = next(loader.batches(start_step=0))
     assert batch.target_iuv.shape == (4, 3, MODEL_HEIGHT_PX, MODEL_WIDTH_PX)
     assert batch.face_embedding.shape == (4, 512)
     samples = Samples.open(directory, split="test")
