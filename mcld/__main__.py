@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -40,8 +41,13 @@ app.add_typer(plan_app, name="plan")
 
 def main() -> None:
     """Run a command. A user's error is one sentence and exit code 2, never a traceback."""
+    with_exit_codes(lambda: app(prog_name="mcld"))
+
+
+def with_exit_codes(command: Callable[[], object]) -> None:
+    """Do it; errors meant for the user become a sentence on stderr and an exit code."""
     try:
-        app(prog_name="mcld")
+        command()
     except TrainingStoppedError as stop:
         _complain(str(stop))
         sys.exit(EXIT_STOPPED)

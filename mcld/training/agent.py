@@ -69,7 +69,8 @@ def _start(placement: Placement, *, arguments: list[str], files: JobFiles) -> in
 
 
 def _tell_lost(error: ChildFailedError, *, files: JobFiles) -> None:
-    rank, failure = error.get_first_failure()
+    # Those that a signal ended come first: others fail since they wait for them in vain.
+    rank, failure = min(error.failures.items(), key=lambda item: (item[1].exitcode >= 0, item[1].timestamp))
     by_signal = signal.Signals(-failure.exitcode).name if failure.exitcode < 0 else None
     write_json(files.lost, value={"rank": rank, "exit_code": failure.exitcode, "signal": by_signal})
 

@@ -129,7 +129,8 @@ def _signal(process_id: int, *, number: int) -> None:
 
 
 def _raise_outcome(files: JobFiles, *, exit_code: int, was_stopped: bool) -> None:
-    outcomes = files.outcomes()
+    # A rank that lost another one knows less than the agent about why.
+    outcomes = [error for error in files.outcomes() if not isinstance(error, WorkerError)]
     if outcomes:
         raise outcomes[0]
     if exit_code == 0:

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcld.errors import CheckpointError, ConfigError, DataError, MCLDError, TrainingStoppedError, WeightsError
+from mcld.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    MCLDError,
+    StorageError,
+    TrainingStoppedError,
+    WeightsError,
+    WorkerError,
+)
 from mcld.storage import read_json, write_json
 
 EXIT_USER_ERROR = 2
@@ -16,8 +25,10 @@ KINDS: tuple[type[MCLDError], ...] = (
     CheckpointError,
     ConfigError,
     DataError,
+    StorageError,
     TrainingStoppedError,
     WeightsError,
+    WorkerError,
 )
 
 

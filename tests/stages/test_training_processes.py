@@ -1,0 +1,159 @@
+"""Training as a user starts it: on one process or several, stopped, killed at random, and gone on with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcld.config import Params
+from mcld.models import load_mcld
+from tests.stages.kill_sweep import contents
+from tests.stages.tiny_training import PATIENCE_S, REPOSITORY_DIR, Training, prepare
+from tests.stages.tiny_weights import MODEL_PARAMS, params_with
+
+NUM_STEPS = 24
+NUM_KILLS = 20
+EXIT_STOPPED = 75
+PARAMS = params_with(
+    MODEL_PARAMS,
+    section="train",
+    steps=NUM_STEPS,
+    checkpoint_every_steps=3,
+    sample_every_steps=12,
+    num_sample_pairs=1,
+    optimizer="adamw",
+)
+
+pytestmark = pytest.mark.slow
+
+
+def _with_runtime(params: Params, **values: object) -> Params:
+    return params_with(params, section="runtime", **values)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(folder, params=PARAMS)
+    return folder
+
+
+@pytest.fixture
+def training(prepared: Path, tmp_path: Path) -> Training:
+    folder = tmp_path / "work"
+    shutil.copytree(prepared, folder)
+    return Training(folder=folder, params=PARAMS)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """One process, from beginning to end."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "work"
+    shutil.copytree(prepared, folder)
+    done = Training(folder=folder, params=PARAMS)
+    done.finish()
+    return done
+
+
+def test_twenty_random_kills_end_in_the_weights_and_losses_of_an_undisturbed_run(training: Training) -> None:
+    training.write_params()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.stages.training_kill_loop", str(training.folder), str(NUM_KILLS)],
+        cwd=REPOSITORY_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["killed"] >= NUM_KILLS
+    assert found["completed"] >= 1
+    assert found["differences"] == 0
+
+
+def test_being_stopped_saves_a_checkpoint_and_costs_nothing(
+    training: Training, undisturbed: Training
+) -> None:
+    process = training.start()
+    _wait_for(lambda: _has_checkpoint(training))
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == EXIT_STOPPED, errors
+    assert re.search(r"stopped by SIGTERM after step \d+ of 24, which is saved; repeat the command", errors)
+    training.finish()
+    assert contents(training.workspace.stage_dir("train")) == contents(
+        undisturbed.workspace.stage_dir("train")
+    )
+    assert _losses(training) == _losses(undisturbed)
+
+
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+def test_two_processes_lose_as_one_does_and_the_model_is_whole(
+    training: Training, undisturbed: Training, way: str
+) -> None:
+    both = replace(training, params=_with_runtime(PARAMS, num_processes=2, parallel=way))
+    both.finish()
+    assert _losses(both) == pytest.approx(_losses(undisturbed), rel=1e-3)
+    found, expected = (load_mcld(one.workspace.stage_dir("train") / "model") for one in (both, undisturbed))
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value, rtol=0.02, atol=2e-3, msg=name)
+
+
+def test_a_lost_process_is_named_and_a_stopped_pair_goes_on_as_one(
+    training: Training, undisturbed: Training
+) -> None:
+    both = replace(training, params=_with_runtime(PARAMS, num_processes=2))
+    process = both.start()
+    _wait_for(lambda: _has_checkpoint(both))
+    os.kill(int((both.workspace.state_dir / "train/machine-0/rank-1.pid").read_text()), signal.SIGKILL)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2, errors
+    assert "process 1 was ended by SIGKILL" in errors
+    num_saved = len(_checkpoints(both))
+
+    process = both.start()
+    _wait_for(lambda: len(_checkpoints(both)) > num_saved or process.poll() is not None)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == EXIT_STOPPED, errors
+    training.finish()
+    assert _losses(training) == pytest.approx(_losses(undisturbed), rel=1e-3)
+
+
+def test_a_batch_that_cannot_be_shared_is_an_error_with_its_numbers(training: Training) -> None:
+    three = replace(training, params=_with_runtime(PARAMS, num_processes=3))
+    errors = three.finish(expect=2)
+    assert "train.batch_size: 4 pairs cannot be shared evenly by 3 processes" in errors
+
+
+def _has_checkpoint(training: Training) -> bool:
+    return bool(_checkpoints(training))
+
+
+def _checkpoints(training: Training) -> list[Path]:
+    return list((training.workspace.state_dir / "checkpoints").rglob("step-*/record.json"))
+
+
+def _losses(training: Training) -> list[float]:
+    with (training.workspace.metrics_dir / "loss.csv").open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def _wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
