@@ -136,7 +136,7 @@ def parallel_model(model: MCLD, *, ranks: Ranks, way: Way, half: bool = False) -
         return model
     # Every weight takes part in every step (ReferenceNet runs on no rows if need be), so that none needs to
     # be looked for; and there are no buffers to keep alike.
-    return DistributedDataParallel(model, gradient_as_bucket_view=True, broadcast_buffers=False)
+    return DistributedDataParallel(model, gradient_as_bucket_view=True, forward_sync_buffers=False)
 
 
 def share(model: MCLD, *, ranks: Ranks, policy: MixedPrecisionPolicy | None = None) -> None:
