@@ -123,8 +123,12 @@ def _data(plan: TrainingPlan) -> Iterable[str]:
     yield _row("readers", f"{data.num_readers}, {data.shards_per_reader:g} shards each")
     yield _row("streams", f"{data.num_streams}, {data.streams_per_process:g} for each process")
     yield _row("epochs", f"{_three(data.epochs)}, {_bytes(data.bytes_an_epoch)} to read in each")
-    fits = "kept: read once" if data.is_resident else "more than runtime.resident_gib: read every time"
-    yield _row("decoded", f"{_bytes(data.resident_bytes)} in each process; {fits}")
+    fits = (
+        "kept: read once"
+        if data.is_resident
+        else "may be more than runtime.resident_gib, and then read every time"
+    )
+    yield _row("decoded", f"at most {_bytes(data.resident_bytes)} in each process; {fits}")
     if plan.work.images_per_s is not None:
         rate = plan.work.images_per_s * data.bytes_an_epoch / data.num_pairs
         yield _row("reading", f"{_bytes(rate)} a second{' until all is kept' if data.is_resident else ''}")

@@ -27,7 +27,7 @@ class DataPlan:
     num_streams: int
     streams_per_process: float
     bytes_an_epoch: int
-    resident_bytes: int  # of all outfits decoded
+    resident_bytes: int  # of all outfits decoded, at most: IUV maps may be kept compressed
     is_resident: bool  # in each process: shards are then read once
     epochs: float
     problems: tuple[str, ...]
@@ -77,7 +77,7 @@ def plan_data(
 
 
 def decoded_bytes(params: Params, *, latent_channels: int, embedding_width: int) -> int:
-    """Memory of one decoded view: latents in half precision, the IUV map, embeddings and the face."""
+    """Memory of one decoded view: latents in half precision, the whole IUV map, embeddings and the face."""
     latents = params.latents
     cells = (
         latents.height_px * latents.width_px + latents.texture_height_px * latents.texture_width_px
