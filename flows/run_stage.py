@@ -44,7 +44,8 @@ def run_stage(name: str) -> bool:
     """
     workspace = Workspace()
     logger = get_run_logger()
-    os.environ["MCLD_FLOW_RUN_ID"] = str(flow_run.get_id())  # for MLflow, which remembers it
+    if flow_run_id := flow_run.get_id():  # MLflow remembers it, whichever process trains
+        os.environ["MCLD_FLOW_RUN_ID"] = flow_run_id
     reasons = what_changed(name, workspace=workspace)
     if not reasons:
         logger.info("%s: fresh, skipped", name)

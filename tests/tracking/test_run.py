@@ -186,6 +186,34 @@ def test_a_deleted_run_is_made_again_whole(root: Path, client: MlflowClient, ide
     assert _points(client, run_id, "loss") == [(1, 1.0), (2, 2.0)]
 
 
+def test_of_runs_that_late_answers_left_the_oldest_counts_and_empty_ones_go(
+    root: Path, client: MlflowClient, identity: str
+) -> None:
+    experiment = client.get_experiment_by_name("test")
+    tags = {"mcld.identity": identity}
+    oldest, *_ = [
+        client.create_run(experiment.experiment_id, start_time=time, tags=tags).info.run_id
+        for time in (1, 2, 3)
+    ]
+    with _open(root, identity=identity) as tracked:
+        assert tracked.flush(WAIT_S)
+        assert tracked.run_id() == oldest
+    assert _run_ids(client, identity=identity) == [oldest]
+
+
+def test_a_change_of_store_brings_everything_to_the_new_one(root: Path, identity: str) -> None:
+    with _open(root, identity=identity) as tracked:
+        tracked.log_series("loss", values=[(1, 1.0), (2, 0.5)])
+    other = f"sqlite:///{root / 'other.db'}"
+    with _open(root, identity=identity, tracking_uri=other) as tracked:
+        tracked.log_series("loss", values=[(2, 0.5), (3, 0.25)])
+        assert tracked.flush(WAIT_S)
+        run_id = tracked.run_id()
+    assert run_id is not None
+    there = open_store(other, root=root).client
+    assert _points(there, run_id, "loss") == [(1, 1.0), (2, 0.5), (3, 0.25)]
+
+
 def test_the_receipt_may_be_lost_and_nothing_is_there_twice(
     root: Path, client: MlflowClient, identity: str
 ) -> None:
