@@ -111,14 +111,19 @@ class S3Server:
 
     def client(self) -> Any:
         """A plain boto3 client that meets no faults."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.direct,
-            region_name="us-east-1",
-            aws_access_key_id="tests",
-            aws_secret_access_key="secret",
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        return client_of(self.direct)
+
+
+def client_of(endpoint: str) -> Any:
+    """A plain boto3 client, whatever the environment says."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="tests",
+        aws_secret_access_key="secret",
+        config=Config(s3={"addressing_style": "path"}),
+    )
 
 
 @contextmanager

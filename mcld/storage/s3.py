@@ -135,6 +135,8 @@ class S3Bucket:
 
     def _end_of(self, answer: dict[str, Any], *, key: str, offset: int, end: int | None) -> int:
         """Where the bytes asked for end, once it is known how long the object is."""
+        if "ContentRange" not in answer and offset == 0 and end is None:
+            return int(answer["ContentLength"])  # all was asked for, and some stores then say no range
         found = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
         if found is None or int(found[1]) != offset:
             answer["Body"].close()
