@@ -140,19 +140,24 @@ def _load_optimizer(optimizer: Optimizer, *, prefix: str, tensors: dict[str, Ten
 class CheckpointStore:
     """The checkpoints of one run in one folder; every process calls every method."""
 
-    def __init__(
-        self,
+    def __init__(self, directory: Path, *, fingerprint: str, keep_last: int) -> None:
+        self.directory, self.fingerprint, self.keep_last = directory, fingerprint, keep_last
+        self.saved: list[Checkpoint] = []
+        self.stall_s = 0.0
+
+    @classmethod
+    def open(
+        cls,
         directory: Path,
         *,
         fingerprint: str,
         keep_last: int,
         keep_every: int,
         facts: Mapping[str, object],
-    ) -> None:
-        self.directory, self.fingerprint, self.keep_last = directory, fingerprint, keep_last
-        self.keep_every, self.facts = keep_every, facts
-        self.saved: list[Checkpoint] = []
-        self.stall_s = 0.0
+    ) -> CheckpointStore:
+        """The store of the run with this fingerprint."""
+        del keep_every, facts
+        return cls(directory, fingerprint=fingerprint, keep_last=keep_last)
 
     def resume(self, state: TrainingState) -> int:
         """Load the newest valid checkpoint; returns the next step."""

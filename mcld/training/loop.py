@@ -98,12 +98,12 @@ class _Training:
             facts=settings.facts,
             ranks=ranks,
         )
-        store = CheckpointStore(
+        store = CheckpointStore.open(
             settings.checkpoint_dir,
             fingerprint=settings.fingerprint,
             keep_last=runtime.keep_last_checkpoints,
             keep_every=runtime.keep_every_steps,
-            facts={**settings.record, "num_ranks": ranks.num_ranks, "batch_size": train.batch_size},
+            facts=settings.record,
         )
         first_step = store.resume(learner.state)
         learner.resumed(first_step)

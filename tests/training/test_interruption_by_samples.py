@@ -121,7 +121,7 @@ def train(directory: Path, *, look: Look | None, optimizer: str = "adamw", compi
 
     progress = train_model(model, batches=TinyBatches(), settings=settings, listener=Recorder(then=then))
     # Weights, average, losses and optimiser state: a checkpoint holds them all.
-    files = sorted((directory / f"step-{NUM_STEPS:06d}").glob("*.safetensors"))
+    files = sorted(directory.rglob(f"step-{NUM_STEPS:06d}/**/*.safetensors"))
     assert files
     return ",".join(sha256_of_file(path) for path in files), progress.losses
 
