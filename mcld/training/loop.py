@@ -20,7 +20,7 @@ from mcld.models import MCLD
 from mcld.progress import track
 from mcld.training.acceleration import fast_attention
 from mcld.training.averaging import MovingAverage
-from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
+from mcld.training.checkpoint import CheckpointStore, TrainingState
 from mcld.training.optimisation import adamw, apply_gradients, muon_and_adamw
 from mcld.training.schedules import warmup_cosine
 from mcld.training.step import EmbeddingFacts, draw_step, training_loss
@@ -93,7 +93,10 @@ def train_model(
     state = TrainingState(
         modules=modules | ({"average": average} if average is not None else {}), optimizers=optimizers
     )
-    first = resume(state, directory=settings.checkpoint_dir, fingerprint=settings.fingerprint)
+    checkpoints = CheckpointStore.open(
+        settings.checkpoint_dir, fingerprint=settings.fingerprint, keep_last=2, keep_every=0, facts={}
+    )
+    first = checkpoints.resume(state)
     source = _batches_from(batches, step=first)
     device = next(model.parameters()).device
     for step in track(range(first, params.steps), description="training", total=params.steps - first):
@@ -111,7 +114,8 @@ def train_model(
         if done % params.sample_every_steps == 0 or done == params.steps:
             on_sample(progress)
         if done % params.checkpoint_every_steps == 0 or done == params.steps:
-            save_checkpoint(settings.checkpoint_dir, step=done, state=state, fingerprint=settings.fingerprint)
+            checkpoints.save(state, step=done)
+            checkpoints.finish()  # the listener is told of checkpoints that are there
             on_checkpoint(progress)
     return TrainingProgress(
         step=params.steps, average=_averaged(average) or model, losses=history.loss.tolist()

@@ -12,7 +12,6 @@ from mcld.config import DiffusionParams, GenerateParams, TrainParams
 from mcld.diffusion import NoiseSchedule, ddim_scheduler, initial_noise, sample
 from mcld.models import MCLD
 from mcld.storage import sha256_of_file
-from mcld.training.checkpoint import STATE_NAME
 from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
 from mcld.training.step import EmbeddingFacts
 from mcld.types import Batch, Conditions, Pair
@@ -161,8 +160,9 @@ def train(directory: Path, *, look: Look | None, optimizer: str = "adamw", compi
         on_checkpoint=lambda _progress: None,
         on_sample=on_sample,
     )
-    # Weights, average, losses and optimiser state: `state.safetensors` holds them all.
-    return sha256_of_file(directory / f"step-{NUM_STEPS:06d}" / STATE_NAME), progress.losses
+    # Weights, average, losses and optimiser state: the first file holds them all, the other the generator.
+    (path,) = (directory / "run" / f"step-{NUM_STEPS:06d}").glob("shard-00001-model-00001-of-00002.*")
+    return sha256_of_file(path), progress.losses
 
 
 @pytest.fixture(scope="module", params=["adamw", "muon"])
