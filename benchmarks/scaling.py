@@ -6,8 +6,8 @@
 `processes`: the same global batch by DistributedDataParallel over gloo, the `cpu` size of model_sizes.py,
 AdamW included. `all_reduce_share` is one sum of all gradients alone, over the step: what is lost at most, for
 DDP sums while the backward pass goes on. On one machine that is copying; on a network it is another figure.
-Steps with and without the sum are timed in turn. `cpu_s` is the processor seconds of one process, which others
-on the machine disturb less than its seconds.
+Steps with and without the sum are timed in turn. `cpu_s` is the processor seconds of one process, which
+others on the machine disturb less than its seconds.
 
 `order`: what the loader works out at the start of an epoch (mcld.data.order), and the memory of the table of
 samples. One size is one program, so that its peak is its own. One JSON line a result.

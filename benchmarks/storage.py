@@ -112,7 +112,7 @@ def _verify(data: bytes, *, sample: OutfitSample) -> None:
         split_name(name, place=sample.shard)[1]: member
         for name, member in read_members(data + bytes(io.DEFAULT_BUFFER_SIZE), place=sample.shard)
     }
-    check_sample(members, sample=sample, path=Path(sample.shard))
+    check_sample(members, sample=sample, place=sample.shard)
 
 
 def _write_shards(directory: Path, *, num_shards: int) -> list[OutfitSample]:

@@ -195,8 +195,14 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A saved point of training that the same command resumes from."""
+    """A saved point of training that the same command resumes from.
+
+    `step` is the next step to be taken, counted from 0, and so the position in the sample order. `sha256` is
+    that of its record, which holds those of all its files; `num_bytes` is the size of these.
+    """
 
     step: int
     path: Path
     sha256: str
+    num_bytes: int
+    files: dict[str, str]  # sha256 by name

@@ -45,6 +45,7 @@ def _open(root: Path, *, identity: str, tracking_uri: str | None = None) -> Trac
 
 def _run_ids(client: MlflowClient, *, identity: str) -> list[str]:
     experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
     found = client.search_runs([experiment.experiment_id], f"tags.`mcld.identity` = '{identity}'")
     return [run.info.run_id for run in found]
 
@@ -80,6 +81,7 @@ def test_a_repeated_command_finds_its_run_again_and_everything_said_is_there(
     assert run.info.status == "FINISHED"
     assert _points(client, run_id, "loss") == [(1, 1.0), (2, 0.5), (3, 1.0 / 3)]
     assert len(_points(client, run_id, "rate")) == 1
+    assert run.inputs is not None
     [data] = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("mannequins-shards", "0" * 32 + ".dir")
     kept = root / "mlartifacts" / run_id / "artifacts"
@@ -179,7 +181,9 @@ def test_a_deleted_run_is_made_again_whole(root: Path, client: MlflowClient, ide
     with _open(root, identity=identity) as tracked:
         tracked.log_series("loss", values=[(1, 1.0)])
         assert tracked.flush(WAIT_S)
-        client.delete_run(tracked.run_id())
+        deleted = tracked.run_id()
+        assert deleted is not None
+        client.delete_run(deleted)
         tracked.log_series("loss", values=[(2, 2.0)])
         assert tracked.flush(WAIT_S)
     [run_id] = _run_ids(client, identity=identity)
@@ -190,6 +194,7 @@ def test_of_runs_that_late_answers_left_the_oldest_counts_and_empty_ones_go(
     root: Path, client: MlflowClient, identity: str
 ) -> None:
     experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
     tags = {"mcld.identity": identity}
     oldest, *_ = [
         client.create_run(experiment.experiment_id, start_time=time, tags=tags).info.run_id

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mcld.tracking.system_metrics import SystemWatch, gpu_sample, machine_sample, read_gpu_answer
 
@@ -30,7 +31,8 @@ def test_our_names_are_those_of_mlflows_own_monitors(tmp_path: Path) -> None:
     from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
     theirs: set[str] = set()
-    for monitor in (CPUMonitor(), DiskMonitor(), NetworkMonitor()):
+    for kind in (CPUMonitor, DiskMonitor, NetworkMonitor):
+        monitor: Any = kind()  # type: ignore[no-untyped-call]
         monitor.collect_metrics()
         theirs |= set(monitor.aggregate_metrics())
     assert set(machine_sample(tmp_path, start_bytes=(0, 0))) == theirs

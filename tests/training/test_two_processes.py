@@ -1,4 +1,4 @@
-"""`train_model` under torchrun: two processes train as one does on the same batches, and stop and skip as one."""
+"""`train_model` under torchrun: two processes train, stop and skip as one does on the same batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.training.tiny_run import Recorder, TinyBatches, tiny_model, tiny_sett
 # Float64, summed in another order.
 assert_close = functools.partial(torch.testing.assert_close, rtol=1e-7, atol=1e-9)
 BATCHES = {"batch_size": 4, "epoch_size": 10}
-TRAIN = {"batch_size": 4, "optimizer": "adamw"}
+TRAIN: dict[str, Any] = {"batch_size": 4, "optimizer": "adamw"}
 DAMAGED = [[0, 5]]  # of step 2, in the second process's rows
 WAYS: dict[str, dict[str, Any]] = {
     "ddp": {},
@@ -89,9 +89,8 @@ def test_processes_share_the_rows_of_one_order(results: Path) -> None:
     _, _, _, alone = _alone(results, way="ddp")
     ranks = [told(results / "ddp", rank=rank)["seen"] for rank in range(2)]
     for step, (first, second) in enumerate(zip(*ranks, strict=True)):
-        together = [None] * 4
-        together[0::2], together[1::2] = first[1], second[1]
-        assert [tuple(one) for one in together if one] == list(alone[step][1])
+        together = [one for both in zip(first[1], second[1], strict=True) for one in both]
+        assert [tuple(one) for one in together] == list(alone[step][1])
 
 
 @pytest.mark.slow
@@ -116,7 +115,7 @@ def test_a_stop_asked_of_one_process_stops_both_and_one_goes_on(results: Path) -
         assert ended["message"].startswith("training: stopped by SIGTERM after step 3 of 6")
     losses, _, _, seen = _alone(results, way="ddp")
     settings = tiny_settings(
-        results / "ddp-stopped" / "checkpoints", **{**TRAIN, "checkpoint_every_steps": 6}
+        results / "ddp-stopped" / "checkpoints", runtime=None, **(TRAIN | {"checkpoint_every_steps": 6})
     )
     batches = TinyBatches(batch_size=4, epoch_size=10)
     progress = train_model(

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from mcld.progress import track
 from mcld.storage import fingerprint
 from mcld.training.averaging import MovingAverage
-from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
+from mcld.training.checkpoint import CheckpointStore, TrainingState
 from mcld.training.optimisation import apply_gradients, muon_and_adamw
 from mcld.training.schedules import warmup_cosine
 from mcld.training.tiny_base.corpus import Corpus
@@ -87,7 +87,8 @@ def train_autoencoder(
     )
     state = TrainingState(modules={"vae": vae, "average": average}, optimizers=optimizers)
     identity = fingerprint({"settings": settings.as_dict(), "num_views": len(views)})
-    first = resume(state, directory=work_dir, fingerprint=identity)
+    checkpoints = CheckpointStore.open(work_dir, fingerprint=identity, keep_last=2, keep_every=0, facts={})
+    first = checkpoints.resume(state)
     for step in track(
         range(first, settings.num_steps), description="training the VAE", total=settings.num_steps - first
     ):
@@ -96,8 +97,9 @@ def train_autoencoder(
         )
         average.update(vae, step=step)
         if (step + 1) % settings.checkpoint_every_steps == 0 or step + 1 == settings.num_steps:
-            save_checkpoint(work_dir, step=step + 1, state=state, fingerprint=identity)
+            checkpoints.save(state, step=step + 1)
             logger.info("VAE step %d: loss %.4f", step + 1, loss)
+    checkpoints.finish()
     model = average.average
     assert isinstance(model, AutoencoderKL)
     model.register_to_config(scaling_factor=latent_scaling_factor(model, corpus=corpus, views=views))

@@ -36,7 +36,7 @@ from mcld.models.pose_guider import PoseGuider
 from mcld.progress import track
 from mcld.storage import fingerprint
 from mcld.training.averaging import MovingAverage
-from mcld.training.checkpoint import TrainingState, resume, save_checkpoint
+from mcld.training.checkpoint import CheckpointStore, TrainingState
 from mcld.training.optimisation import apply_gradients, muon_and_adamw
 from mcld.training.schedules import warmup_cosine
 from mcld.training.tiny_base.corpus import Corpus
@@ -162,7 +162,8 @@ def train_unet(
     identity = fingerprint(
         {"settings": settings.as_dict(), "num_views": len(encoded.views), "scale": scaling_factor}
     )
-    first = resume(state, directory=work_dir, fingerprint=identity)
+    checkpoints = CheckpointStore.open(work_dir, fingerprint=identity, keep_last=2, keep_every=0, facts={})
+    first = checkpoints.resume(state)
     losses: list[float] = []
     for step in track(
         range(first, settings.num_steps), description="training the UNet", total=settings.num_steps - first
@@ -177,10 +178,11 @@ def train_unet(
         average.update(model, step=step)
         losses.append(float(loss.detach()))
         if (step + 1) % settings.checkpoint_every_steps == 0 or step + 1 == settings.num_steps:
-            save_checkpoint(work_dir, step=step + 1, state=state, fingerprint=identity)
+            checkpoints.save(state, step=step + 1)
             logger.info(
                 "UNet step %d: mean loss %.4f over the last 500", step + 1, float(np.mean(losses[-500:]))
             )
+    checkpoints.finish()
     trained_model = average.average
     assert isinstance(trained_model, PosedUNet)
     return trained_model
