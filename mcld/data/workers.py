@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from mcld.types import Batch
 
 T = TypeVar("T")
 
+DEATH_S = 5.0  # from what a dead process leaves undone to its exit code
 NUM_AHEAD = 2  # micro-batches that each worker has ready
 # What a worker yields: its rows, or, last, what is to be told to the user.
 Given = Batch | MCLDError
@@ -74,7 +76,8 @@ def worker_batches(
 def _next(arriving: Iterator[Given], *, processes: list[BaseProcess]) -> Batch:
     try:
         given = next(arriving)
-    except RuntimeError as error:
+    except (RuntimeError, EOFError, OSError) as error:  # in whichever way of talking its death is noticed
+        connection.wait([process.sentinel for process in processes], timeout=DEATH_S)
         died = [process for process in processes if process.exitcode]
         if not died:
             raise

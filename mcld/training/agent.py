@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from mcld.errors import DataError
 from mcld.storage import read_json, write_json
 from mcld.training.lifeline import end_with_parent
-from mcld.training.outcome import JobFiles
+from mcld.training.outcome import EXIT_USER_ERROR, JobFiles
 from mcld.training.placement import Placement
 
 if TYPE_CHECKING:
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 EXIT_LOST = 1
 MONITOR_INTERVAL_S = 0.2
@@ -69,10 +69,18 @@ def _start(placement: Placement, *, arguments: list[str], files: JobFiles) -> in
 
 
 def _tell_lost(error: ChildFailedError, *, files: JobFiles) -> None:
-    # Those that a signal ended come first: others fail since they wait for them in vain.
-    rank, failure = min(error.failures.items(), key=lambda item: (item[1].exitcode >= 0, item[1].timestamp))
+    rank, failure = min(error.failures.items(), key=lambda item: (_rank_of_cause(item[1]), item[1].timestamp))
     by_signal = signal.Signals(-failure.exitcode).name if failure.exitcode < 0 else None
     write_json(files.lost, value={"rank": rank, "exit_code": failure.exitcode, "signal": by_signal})
+
+
+def _rank_of_cause(failure: ProcessFailure) -> int:
+    """Causes before effects: ranks that wait in vain end with a sentence, or are ended by torchrun."""
+    if failure.exitcode == -signal.SIGTERM:
+        return 3
+    if failure.exitcode < 0:
+        return 0
+    return 2 if failure.exitcode == EXIT_USER_ERROR else 1
 
 
 if __name__ == "__main__":

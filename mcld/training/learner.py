@@ -25,6 +25,7 @@ from mcld.training.averaging import MovingAverage
 from mcld.training.checkpoint import TrainingState
 from mcld.training.distributed import Ranks, add_up, gradients_exchanged, parallel_model, share
 from mcld.training.guards import Piece, SkippedSteps, memory_explained, suspect_samples
+from mcld.training.interruption import StopRequests
 from mcld.training.optimisation import (
     adamw,
     clip_gradients,
@@ -146,10 +147,10 @@ class Learner:
         """Go on counting where the loaded losses end."""
         self.skipped.resumed(self.losses(first_step))
 
-    def take_step(self, step: int, *, source: Iterator[PreparedBatch], stops: list[float]) -> TakenStep:
+    def take_step(self, step: int, *, source: Iterator[PreparedBatch], requests: StopRequests) -> TakenStep:
         """One optimiser step on this process's pieces of the batch, or none if no number comes of it.
 
-        `stops` are this process's requests to stop; those of all come back in the totals.
+        What this process was asked until the sums are made counts; requests of all come back in the totals.
         """
         self.model.zero_grad(set_to_none=True)
         num_pieces = self.runtime.accumulation_steps
@@ -168,7 +169,7 @@ class Learner:
             sums = more if sums is None else sums + more
             pieces.append(Piece(batch=piece.batch, per_row=loss.per_row.detach()))
         assert sums is not None
-        return self._update(step, sums=sums, pieces=pieces, stops=stops, data_wait_s=data_wait_s)
+        return self._update(step, sums=sums, pieces=pieces, stops=requests.counts, data_wait_s=data_wait_s)
 
     def _forward_backward(self, piece: PreparedBatch, *, num_pieces: int) -> StepLoss:
         device = self.ranks.device

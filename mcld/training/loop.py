@@ -137,7 +137,7 @@ class _Training:
 
     def _step(self, step: int, *, source: Iterator[PreparedBatch], requests: StopRequests) -> None:
         started = time.monotonic()
-        taken = self.learner.take_step(step, source=source, stops=requests.counts)
+        taken = self.learner.take_step(step, source=source, requests=requests)
         passing("train:step")
         if self.ranks.is_first:
             report = StepReport(

@@ -56,7 +56,7 @@ def test_whole_shards_verify_and_show_and_damage_is_named(workspace: Workspace, 
     assert sample.shard in shown.stdout
     assert decode_image((root / "sample.png").read_bytes()).any()
 
-    damage(Path(shards.place) / sample.shard, position=sample.offset + sample.num_bytes // 2)
+    damage(Path(shards.place) / sample.shard, position=sample.offset + 512 + 20)  # in its JSON
     deep = run_python("-m", "mcld", "shards", "verify", "--deep", cwd=root)
     assert (deep.returncode, deep.stdout) == (2, "")
     assert f"{sample.shard}: sample {sample.outfit}" in deep.stderr

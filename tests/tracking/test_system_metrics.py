@@ -32,7 +32,7 @@ def test_our_names_are_those_of_mlflows_own_monitors(tmp_path: Path) -> None:
 
     theirs: set[str] = set()
     for kind in (CPUMonitor, DiskMonitor, NetworkMonitor):
-        monitor: Any = kind()  # type: ignore[no-untyped-call]
+        monitor: Any = kind()
         monitor.collect_metrics()
         theirs |= set(monitor.aggregate_metrics())
     assert set(machine_sample(tmp_path, start_bytes=(0, 0))) == theirs
