@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mcld.config import Params
@@ -84,3 +85,9 @@ def _remember_report(params: Params, *, workspace: Workspace, report_dir: Path) 
         tracked.log_folder(report_dir, artifact_path="report")
         for picture in sorted(report_dir.glob("*.png")):
             tracked.log_image(picture, key=picture.stem, step=params.train.steps)
+
+
+def tag_model(params: Params, *, workspace: Workspace, tags: Mapping[str, str]) -> None:
+    """Set tags on the run of the model that the train stage finished."""
+    with run_of_model(params, workspace=workspace, identity=identity_of_model(workspace)) as tracked:
+        tracked.set_tags(tags)

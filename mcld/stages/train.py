@@ -15,7 +15,7 @@ from mcld.data.manifest import MANIFEST_NAME, read_manifest, whole_manifest
 from mcld.devices import pick_device
 from mcld.stages.mapper import Mapper
 from mcld.stages.train_rank import arguments_of_rank, write_task
-from mcld.stages.training import FORMAT_VERSION, Task, settings_of, train_as
+from mcld.stages.training import Task, settings_of, train_as
 from mcld.stages.training_record import LOSS_NAME
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_json
 from mcld.training.distributed import alone
@@ -24,6 +24,7 @@ from mcld.training.placement import placement_of
 from mcld.types import Report
 from mcld.workspace import Workspace
 
+FORMAT_VERSION = 3
 STARTED_NAME = "run.json"
 
 
@@ -37,7 +38,7 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     identity = run_identity(params, workspace=workspace)
     reused = _is_current(out_dir, identity=identity, metrics_dir=workspace.metrics_dir)
     if not reused:
-        _train(Task(params=params, workspace=workspace, identity=identity))
+        _train(Task(params=params, workspace=workspace, identity=identity, format_version=FORMAT_VERSION))
     manifest = read_manifest(out_dir)
     return Report(
         stage="train",

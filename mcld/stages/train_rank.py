@@ -30,6 +30,7 @@ def write_task(path: Path, *, task: Task) -> Path:
         "params": task.params.model_dump(mode="json"),
         "root": str(task.workspace.root.resolve()),
         "identity": task.identity,
+        "format_version": task.format_version,
     }
     write_json(path, value=value)
     return path
@@ -43,6 +44,7 @@ def read_task(path: Path) -> Task:
         params=Params.model_validate(value["params"]),
         workspace=Workspace(root=Path(value["root"])),
         identity=str(value["identity"]),
+        format_version=int(value["format_version"]),
     )
 
 

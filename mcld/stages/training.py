@@ -36,7 +36,6 @@ from mcld.training.step import EmbeddingFacts
 from mcld.types import Manifest, PartRecord
 from mcld.workspace import Workspace
 
-FORMAT_VERSION = 3
 MODEL_NAME = "model"
 SAMPLES_NAME = "samples"
 
@@ -48,6 +47,7 @@ class Task:
     params: Params
     workspace: Workspace
     identity: str
+    format_version: int  # of the stage that wants it
 
     @property
     def out_dir(self) -> Path:
@@ -228,7 +228,7 @@ def _finish(task: Task, *, num_trained: int, num_pairs: int) -> None:
     }
     manifest = Manifest(
         stage="train",
-        format_version=FORMAT_VERSION,
+        format_version=task.format_version,
         settings=settings_of(task.params),
         parts=parts,
         counts=counts,
