@@ -95,29 +95,47 @@ def train_as(ranks: Ranks, *, task: Task) -> None:
             raise
 
 
-def _train(ranks: Ranks, *, task: Task, tracked: TrackedRun | None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTraining:
+    """What a process trains with."""
+
+    model: MCLD
+    loader: Loader
+    settings: TrainingSettings
+    renderer: SampleRenderer
+
+
+def open_training(ranks: Ranks, *, task: Task) -> OpenTraining:
+    """Load shards and base weights. Raises DataError and WeightsError when they are not whole."""
     params = task.params
     encoder = encoder_of_shards(task.shards_dir, runtime=params.runtime, weights_dir=task.weights_dir)
     loader = _loader(task, encoder=encoder, pin=ranks.device.type == "cuda")
     model = _initial_model(params, weights_dir=task.weights_dir).to(ranks.device)
-    num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     renderer = _renderer(task, ranks=ranks, encoder=encoder)
     settings = _settings(task, model=model, loader=loader, renderer=renderer, encoder=encoder)
-    listener: TrainingListener = renderer
+    return OpenTraining(model=model, loader=loader, settings=settings, renderer=renderer)
+
+
+def _train(ranks: Ranks, *, task: Task, tracked: TrackedRun | None) -> None:
+    opened = open_training(ranks, task=task)
+    num_trained = sum(p.numel() for p in opened.model.parameters() if p.requires_grad)
+    listener: TrainingListener = opened.renderer
     if tracked is not None:
         listener = TrainingRecord(
-            params=params,
+            params=task.params,
             tracked=tracked,
-            renderer=renderer,
+            renderer=opened.renderer,
             samples_dir=task.out_dir / SAMPLES_NAME,
-            peak_tflops=peak_of(ranks, train=params.train),
-            flops_per_row=settings.flops_per_row,
+            peak_tflops=peak_of(ranks, train=task.params.train),
+            flops_per_row=opened.settings.flops_per_row,
         )
-    progress = train_model(model, batches=loader, settings=settings, listener=listener, ranks=ranks)
+    progress = train_model(
+        opened.model, batches=opened.loader, settings=opened.settings, listener=listener, ranks=ranks
+    )
     whole = gathered(progress.average)
     if tracked is not None:
         _write(task, whole=whole, progress=progress, tracked=tracked)
-        _finish(task, num_trained=num_trained, num_pairs=loader.num_pairs)
+        _finish(task, num_trained=num_trained, num_pairs=opened.loader.num_pairs)
 
 
 def _write(task: Task, *, whole: MCLD, progress: TrainingProgress, tracked: TrackedRun) -> None:
