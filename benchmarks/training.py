@@ -7,8 +7,8 @@
 It needs the stages up to `shards`, and changes nothing of them. The first quarter of the steps warms up. For
 a GPU at full size: `mcld profile use mannequins-base`; in params.yaml latents of 512 x 512, textures of
 768 x 512, images of 1101 x 750, weights.untrained_channels [320, 640, 1280, 1280]; then
-`dvc repro shards weights` and the second line. One JSON line: images a second, share of time waiting for data,
-TFLOP/s, memory, stall of a checkpoint; `--profile N` adds a table of where N steps go.
+`dvc repro shards weights` and the second line. One JSON line: images a second, share of time waiting for
+data, TFLOP/s, memory, stall of a checkpoint; `--profile N` adds a table of where N steps go.
 """
 
 from __future__ import annotations
