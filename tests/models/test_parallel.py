@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,10 +12,9 @@ from torch import Tensor, nn
 
 from mcld.models.sharding import shardable_modules
 from tests.models.tiny import tiny_conditions, tiny_latent, tiny_model
+from tests.torchrun import run_two
 
-REPOSITORY_DIR = Path(__file__).resolve().parents[2]
 WORKER_PATH = Path(__file__).with_name("parallel_worker.py")
-TIMEOUT_S = 300
 # Float64, summed in another order.
 assert_close = functools.partial(torch.testing.assert_close, rtol=1e-9, atol=1e-12)
 WAYS = ["replicated", "replicated-checkpointing", "sharded", "sharded-checkpointing"]
@@ -29,22 +25,7 @@ Results = dict[str, dict[str, Tensor]]
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """By way of training: gradients, samples, weights, averages and optimiser state, gathered."""
     path = tmp_path_factory.mktemp("parallel") / "results.safetensors"
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(REPOSITORY_DIR),
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-    }
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    finished = subprocess.run(
-        [*launcher, str(WORKER_PATH), str(path)],
-        env=environment,
-        cwd=REPOSITORY_DIR,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    finished = run_two(str(WORKER_PATH), str(path))
     assert finished.returncode == 0, finished.stderr
     by_way: Results = {}
     for key, value in load_file(path).items():

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-REPOSITORY_DIR = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 300
+from tests.torchrun import run_two, start
+
 MODULE = "tests.training.rank_worker"
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def plan_of(directory: Path, *, cases: list[dict[str, Any]]) -> Path:
@@ -23,34 +21,14 @@ def plan_of(directory: Path, *, cases: list[dict[str, Any]]) -> Path:
     return path
 
 
-def start(command: list[str], **environment: str) -> subprocess.Popen[str]:
-    """A process in the repository; what it writes comes back through pipes."""
-    return subprocess.Popen(
-        command,
-        env={
-            **{name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(REPOSITORY_DIR),
-            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-            **environment,
-        },
-        cwd=REPOSITORY_DIR,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def start_alone(plan: Path) -> subprocess.Popen[str]:
     """One process that is all there is."""
-    return start([sys.executable, "-m", MODULE, str(plan)])
+    return start(sys.executable, "-m", MODULE, str(plan))
 
 
 def run_torchrun(plan: Path) -> subprocess.CompletedProcess[str]:
     """Two processes under torchrun, to their end."""
-    process = start([*TORCHRUN, "-m", MODULE, str(plan)])
-    output, errors = process.communicate(timeout=TIMEOUT_S)
-    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    return run_two("-m", MODULE, str(plan))
 
 
 def start_two_ranks(plan: Path) -> list[subprocess.Popen[str]]:
@@ -64,8 +42,10 @@ def start_two_ranks(plan: Path) -> list[subprocess.Popen[str]]:
         "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
     }
-    command = [sys.executable, "-m", MODULE, str(plan)]
-    return [start(command, RANK=str(rank), LOCAL_RANK=str(rank), **common) for rank in range(2)]
+    return [
+        start(sys.executable, "-m", MODULE, str(plan), RANK=str(rank), LOCAL_RANK=str(rank), **common)
+        for rank in range(2)
+    ]
 
 
 def told(directory: Path, *, rank: int = 0) -> dict[str, Any]:

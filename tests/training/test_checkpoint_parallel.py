@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,10 @@ from torch import Tensor
 
 from mcld.training.checkpoint import CheckpointStore
 from mcld.training.checkpoint_tensors import tensors_of
+from tests.torchrun import run_two
 from tests.training.checkpoint_states import tiny_state
 
-REPOSITORY_DIR = Path(__file__).resolve().parents[2]
 WORKER_PATH = Path(__file__).with_name("checkpoint_worker.py")
-TIMEOUT_S = 300
 RUN = "run"
 WAYS = ["replicated", "sharded"]
 Tensors = dict[str, Tensor]
@@ -47,22 +43,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     store, state = open_store(folder / "plain"), tiny_state(num_steps=3)
     store.save(state, step=4)
     store.finish()
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(REPOSITORY_DIR),
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-    }
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    finished = subprocess.run(
-        [*launcher, str(WORKER_PATH), str(folder)],
-        env=environment,
-        cwd=REPOSITORY_DIR,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    finished = run_two(str(WORKER_PATH), str(folder))
     assert finished.returncode == 0, finished.stderr
     by_way: dict[str, Tensors] = {
         "last-plain": {name: value.clone() for name, value in tensors_of(state).items()}
