@@ -31,7 +31,7 @@ from mcld.storage import sha256_of_file
 from mcld.tracking import TrackedRun
 from mcld.training.distributed import Ranks
 from mcld.training.flops import flops_per_row, null_share
-from mcld.training.loop import TrainingListener, TrainingProgress, TrainingSettings, train_model
+from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
 from mcld.training.step import EmbeddingFacts
 from mcld.types import Manifest, PartRecord
 from mcld.workspace import Workspace
@@ -119,22 +119,25 @@ def open_training(ranks: Ranks, *, task: Task) -> OpenTraining:
 def _train(ranks: Ranks, *, task: Task, tracked: TrackedRun | None) -> None:
     opened = open_training(ranks, task=task)
     num_trained = sum(p.numel() for p in opened.model.parameters() if p.requires_grad)
-    listener: TrainingListener = opened.renderer
-    if tracked is not None:
-        listener = TrainingRecord(
-            params=task.params,
-            tracked=tracked,
-            renderer=opened.renderer,
-            samples_dir=task.out_dir / SAMPLES_NAME,
-            peak_tflops=peak_of(ranks, train=task.params.train),
-            flops_per_row=opened.settings.flops_per_row,
-        )
+    record = tracked and TrainingRecord(
+        params=task.params,
+        tracked=tracked,
+        renderer=opened.renderer,
+        samples_dir=task.out_dir / SAMPLES_NAME,
+        peak_tflops=peak_of(ranks, train=task.params.train),
+        flops_per_row=opened.settings.flops_per_row,
+    )
     progress = train_model(
-        opened.model, batches=opened.loader, settings=opened.settings, listener=listener, ranks=ranks
+        opened.model,
+        batches=opened.loader,
+        settings=opened.settings,
+        listener=record or opened.renderer,
+        ranks=ranks,
     )
     whole = gathered(progress.average)
-    if tracked is not None:
-        _write(task, whole=whole, progress=progress, tracked=tracked)
+    if record is not None:
+        record.tell_checkpoints(progress)
+        _write(task, whole=whole, progress=progress, tracked=record.tracked)
         _finish(task, num_trained=num_trained, num_pairs=opened.loader.num_pairs)
 
 
