@@ -1,4 +1,4 @@
-"""The least that an S3 endpoint may be: GET of ranges of a folder's files, nothing checked.
+"""The least that an S3 endpoint may be: GET of ranges of a folder's files and their sizes, nothing checked.
 
 It shows what our client costs by itself, where moto's server copies a whole object for every range.
 """
@@ -46,18 +46,30 @@ class _Ranges(BaseHTTPRequestHandler):
     directory: Path
 
     def do_GET(self) -> None:
-        path = self.directory / self.path.partition("?")[0].lstrip("/")
-        first, last = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or "").groups()  # type: ignore[union-attr]
-        offset, num_bytes = int(first), int(last) - int(first) + 1
+        path = self._path()
+        size = path.stat().st_size
+        first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "").groups()  # type: ignore[union-attr]
+        offset, end = int(first), int(last) + 1 if last else size
+        num_bytes = end - offset
         self.send_response_only(206)
-        self.send_header("Content-Range", f"bytes {first}-{last}/{path.stat().st_size}")
-        self.send_header("Content-Length", str(num_bytes))
-        self.send_header("ETag", '"benchmark"')
-        self.end_headers()
+        self.send_header("Content-Range", f"bytes {offset}-{end - 1}/{size}")
+        self._end_headers(num_bytes)
         with path.open("rb") as file:
             while num_bytes > 0:
                 sent = os.sendfile(self.connection.fileno(), file.fileno(), offset, num_bytes)
                 offset, num_bytes = offset + sent, num_bytes - sent
+
+    def do_HEAD(self) -> None:
+        self.send_response_only(200)
+        self._end_headers(self._path().stat().st_size)
+
+    def _path(self) -> Path:
+        return self.directory / self.path.partition("?")[0].lstrip("/")
+
+    def _end_headers(self, num_bytes: int) -> None:
+        self.send_header("Content-Length", str(num_bytes))
+        self.send_header("ETag", '"benchmark"')
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: it would be part of what is measured."""
