@@ -119,14 +119,16 @@ def open_training(ranks: Ranks, *, task: Task) -> OpenTraining:
 def _train(ranks: Ranks, *, task: Task, tracked: TrackedRun | None) -> None:
     opened = open_training(ranks, task=task)
     num_trained = sum(p.numel() for p in opened.model.parameters() if p.requires_grad)
-    record = tracked and TrainingRecord(
-        params=task.params,
-        tracked=tracked,
-        renderer=opened.renderer,
-        samples_dir=task.out_dir / SAMPLES_NAME,
-        peak_tflops=peak_of(ranks, train=task.params.train),
-        flops_per_row=opened.settings.flops_per_row,
-    )
+    record = None
+    if tracked is not None:
+        record = TrainingRecord(
+            params=task.params,
+            tracked=tracked,
+            renderer=opened.renderer,
+            samples_dir=task.out_dir / SAMPLES_NAME,
+            peak_tflops=peak_of(ranks, train=task.params.train),
+            flops_per_row=opened.settings.flops_per_row,
+        )
     progress = train_model(
         opened.model,
         batches=opened.loader,
