@@ -1,7 +1,7 @@
 """What the loader's benchmark reads: rendered people at DeepFashion's size, as shards and as separate files.
 
 All is written by the real stages, but for the latents: seeded noise of the sizes of the profile
-deepfashion-512, so that neither a VAE nor CLIP need run. Every part made keeps, so a repeated run starts fast.
+deepfashion-512, so that neither a VAE nor CLIP need run. What is made is kept: a repeated run starts fast.
 """
 
 from __future__ import annotations
