@@ -5,8 +5,8 @@
 
 The authors open five files for every pair, decode, resize and prepare them for CLIP (naive_loader.py). Ours
 reads shards with kept latents of 512 x 512 pixels (noise: its bytes are as many): anew at every visit, or
-with all outfits held in memory and seen once. Reader and authors have one core to themselves, two workers have all
-cores; S3 endpoints (moto, and one that only sends bytes) run beside. Takes of an epoch each, from a
+with all outfits held in memory and seen once. Reader and authors have one core to themselves, two workers
+have all cores; S3 endpoints (moto, and one that only sends bytes) run beside. Takes of an epoch each, from a
 generator that is running, so that what is ready at the beginning of a take is so again at its end. Files were
 just written, and so are in the disk's cache. One JSON line a result; `*_aim` are the targets.
 """

@@ -36,8 +36,6 @@ class WorkspaceBusyError(MCLDError):
 class WorkerError(MCLDError):
     """A worker process died or is lost (killed, or out of memory); its finished parts are kept."""
 
-    """A worker process died (killed, or out of memory); its finished parts are kept."""
-
 
 class StorageError(MCLDError):
     """An object store refuses, does not answer, or holds other bytes than were asked for."""

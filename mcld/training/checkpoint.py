@@ -160,7 +160,7 @@ class CheckpointStore:
         """Copy the state, which `step` steps have made, and write it in the background.
 
         Waits first for the save before, and raises what that one raised: DataError when the disk is full,
-        CheckpointError when another process is gone. Then nothing of it is left, and the one before it is.
+        WorkerError when another process is gone. Then nothing of it is left, and the one before it is.
         A step that has been saved or resumed from is not written again.
         """
         started = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 import torch.distributed as dist
 
-from mcld.errors import CheckpointError, MCLDError
+from mcld.errors import CheckpointError, MCLDError, WorkerError
 
 Result = TypeVar("Result")
 Outcome = tuple[Result | None, MCLDError | None]
@@ -44,6 +44,7 @@ class Peers:
         """Work in every process, and the results of all by rank.
 
         Where it failed in one process it fails in all, with that error: none goes on alone, none waits.
+        Raises WorkerError where another process is gone.
         """
         outcomes = self._gather(_outcome_of(work))
         for _, error in outcomes:
@@ -62,7 +63,7 @@ class Peers:
         try:
             dist.all_gather_object(outcomes, outcome, group=self.group)
         except RuntimeError as error:
-            raise CheckpointError(
+            raise WorkerError(  # an effect: whoever started the processes knows which was lost, and why
                 f"process {self.rank} of {self.num_ranks}: another process is gone while a checkpoint was in "
                 f"work ({str(error).splitlines()[0]}); repeat the command to resume from the one before"
             ) from error

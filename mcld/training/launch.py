@@ -18,7 +18,7 @@ from types import FrameType
 from mcld.config import RuntimeParams, num_workers
 from mcld.errors import TrainingStoppedError, WorkerError
 from mcld.storage import read_json, write_json
-from mcld.training.outcome import JobFiles
+from mcld.training.outcome import EXIT_USER_ERROR, JobFiles
 from mcld.training.placement import Placement
 
 STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -129,10 +129,13 @@ def _signal(process_id: int, *, number: int) -> None:
 
 
 def _raise_outcome(files: JobFiles, *, exit_code: int, was_stopped: bool) -> None:
-    # A rank that lost another one knows less than the agent about why.
-    outcomes = [error for error in files.outcomes() if not isinstance(error, WorkerError)]
-    if outcomes:
-        raise outcomes[0]
+    # A rank that lost another one knows less than the agent about why, unless the agent saw sentences alone.
+    outcomes = files.outcomes()
+    causes = [error for error in outcomes if not isinstance(error, WorkerError)]
+    if not causes and _ended_with_sentences(files):
+        causes = outcomes
+    if causes:
+        raise causes[0]
     if exit_code == 0:
         return
     if was_stopped:
@@ -144,6 +147,14 @@ def _raise_outcome(files: JobFiles, *, exit_code: int, was_stopped: bool) -> Non
         f"train: {_cause(files, exit_code=exit_code)}; the others were ended, checkpoints are kept: "
         "repeat the command to go on from the last one"
     )
+
+
+def _ended_with_sentences(files: JobFiles) -> bool:
+    """Whether no rank was killed or crashed: the first one that ended could tell why."""
+    if not files.lost.is_file():
+        return False
+    lost = read_json(files.lost)
+    return isinstance(lost, dict) and lost["exit_code"] == EXIT_USER_ERROR
 
 
 def _cause(files: JobFiles, *, exit_code: int) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from mcld.errors import ConfigError, TrainingStoppedError
+from mcld.errors import ConfigError, TrainingStoppedError, WorkerError
+from mcld.training.checkpoint_peers import Peers
 from mcld.training.lifeline import end_with_parent
 from mcld.training.outcome import JobFiles, run_rank
 
@@ -27,16 +28,21 @@ def train(way: str, *, directory: Path) -> None:
     total = torch.tensor(float(rank + 1))
     dist.all_reduce(total)
     first_time = not (directory / "tried").exists()
+    peers = Peers.meet()
     dist.barrier()
     (directory / f"sum-{rank}").write_text(f"{total.item()} of {os.environ['WORLD_SIZE']}")
     (directory / "tried").touch()
     if way == "refuse" and rank == 1:
         raise ConfigError("train.batch_size: 7 does not fit")
-    if rank == 1 and (way == "die" or (way == "die-once" and first_time)):
+    if way == "lose-a-worker" and rank == 1:
+        raise WorkerError("loader worker 3 was ended by SIGKILL")
+    if rank == 1 and (way in ("die", "die-while-saving") or (way == "die-once" and first_time)):
         os.kill(os.getpid(), signal.SIGKILL)
     if way == "crash" and rank == 1:
         raise RuntimeError("a bug")
-    if way in ("die", "refuse", "crash") or (way == "die-once" and first_time):
+    if way == "die-while-saving":
+        peers.agree(lambda: None)
+    if way in ("die", "refuse", "crash", "lose-a-worker") or (way == "die-once" and first_time):
         dist.barrier()  # for the one that is gone
     if way == "wait":
         (directory / f"waiting-{rank}").touch()

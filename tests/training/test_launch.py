@@ -63,9 +63,15 @@ def test_two_machines_meet_at_the_address_of_the_first(tmp_path: Path) -> None:
     assert sums == ["3.0 of 2"] * 2
 
 
-def test_a_lost_rank_ends_all_and_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["die", "die-while-saving"])
+def test_a_lost_rank_ends_all_and_is_named_whatever_the_other_was_at(tmp_path: Path, way: str) -> None:
     with pytest.raises(WorkerError, match=r"process 1 was ended by SIGKILL.*repeat the command"):
-        _launch(tmp_path, "die")
+        _launch(tmp_path, way)
+
+
+def test_a_rank_that_lost_a_worker_of_its_own_says_so(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"^loader worker 3 was ended by SIGKILL$"):
+        _launch(tmp_path, "lose-a-worker")
 
 
 def test_a_crashed_rank_ends_all_and_is_named(tmp_path: Path) -> None:
