@@ -126,13 +126,17 @@ def summary() -> None:
 @app.command()
 def export(
     out_dir: Annotated[Path, typer.Argument(help="A folder that is new, empty or an earlier export.")],
+    step: Annotated[
+        int | None,
+        typer.Option(min=1, help="Export the checkpoint after so many steps instead of the finished model."),
+    ] = None,
 ) -> None:
-    """Write the trained model as one folder that diffusers loads."""
+    """Write the trained model, or a checkpoint's, as one folder that diffusers loads."""
     from mcld.cli.export import describe_export, export_pipeline
     from mcld.config import load_params
     from mcld.workspace import Workspace
 
-    export_pipeline(out_dir, load_params().generate, workspace=Workspace())
+    export_pipeline(out_dir, load_params().generate, workspace=Workspace(), step=step)
     print(describe_export(out_dir))
 
 

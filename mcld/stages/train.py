@@ -51,6 +51,15 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     )
 
 
+def run_begun(workspace: Workspace) -> str | None:
+    """Identity of the run that the stage's folder holds, finished or not."""
+    started = workspace.stage_dir("train") / STARTED_NAME
+    if not started.is_file():
+        return None
+    value = read_json(started)
+    return str(value["identity"]) if isinstance(value, dict) else None
+
+
 def run_identity(params: Params, *, workspace: Workspace) -> str:
     """Hash of all that shapes the trained model: it names the checkpoints and the MLflow run."""
     return fingerprint(
@@ -67,7 +76,7 @@ def _train(task: Task) -> None:
     runtime = task.params.runtime
     placement = placement_of(runtime)
     if placement.node_rank == 0:
-        _begin(task.out_dir, identity=task.identity)
+        _begin(task.workspace, identity=task.identity)
     if placement.num_ranks == 1:
         train_as(alone(pick_device(runtime.device)), task=task)
         return
@@ -77,14 +86,14 @@ def _train(task: Task) -> None:
     launch(arguments, placement=placement, runtime=runtime, job_dir=job_dir)
 
 
-def _begin(out_dir: Path, *, identity: str) -> None:
+def _begin(workspace: Workspace, *, identity: str) -> None:
     """Empty the folder unless it holds the beginnings of this very run."""
-    started = out_dir / STARTED_NAME
-    if not started.is_file() or read_json(started) != {"identity": identity}:
+    out_dir = workspace.stage_dir("train")
+    if run_begun(workspace) != identity:
         shutil.rmtree(out_dir, ignore_errors=True)
     (out_dir / MANIFEST_NAME).unlink(missing_ok=True)
     remove_leftovers(out_dir)
-    write_json(started, value={"identity": identity})
+    write_json(out_dir / STARTED_NAME, value={"identity": identity})
 
 
 def _is_current(out_dir: Path, *, identity: str, metrics_dir: Path) -> bool:

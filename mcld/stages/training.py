@@ -37,6 +37,7 @@ from mcld.types import Manifest, PartRecord
 from mcld.workspace import Workspace
 
 MODEL_NAME = "model"
+TRAINING_SECTIONS = ("model", "diffusion", "train")  # of the params: what shapes the model
 SAMPLES_NAME = "samples"
 
 
@@ -67,7 +68,12 @@ class Task:
 
 def settings_of(params: Params) -> dict[str, object]:
     """The sections that shape the model."""
-    return {name: getattr(params, name).model_dump(mode="json") for name in ("model", "diffusion", "train")}
+    return {name: getattr(params, name).model_dump(mode="json") for name in TRAINING_SECTIONS}
+
+
+def checkpoints_dir(workspace: Workspace) -> Path:
+    """Where the checkpoints of all runs lie."""
+    return workspace.state_dir / "checkpoints"
 
 
 def train_as(ranks: Ranks, *, task: Task) -> None:
@@ -168,8 +174,12 @@ def _settings(
         scaling_factor=float(renderer.vae.config.scaling_factor),
         facts=_embedding_facts(params, loader=loader),
         fingerprint=task.identity,
-        checkpoint_dir=task.workspace.state_dir / "checkpoints",
-        record={"params": params.model_dump(mode="json"), "identity": task.identity},
+        checkpoint_dir=checkpoints_dir(task.workspace),
+        record={
+            "params": params.model_dump(mode="json"),
+            "identity": task.identity,
+            "model": model.config.to_dict(),
+        },
         reads_ahead=encoder is None,
         flops_per_row=_flops(params, model=model, loader=loader),
     )

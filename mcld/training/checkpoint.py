@@ -148,7 +148,7 @@ class CheckpointStore:
                 record = self._peers.first(lambda: read_record(path, fingerprint=self._fingerprint))  # noqa: B023  # called at once
                 check_files(path, record=record, peers=self._peers)
             except MCLDError as error:
-                self._say(logging.WARNING, str(error))
+                self._say(logging.WARNING, f"{error}; it is not used")
                 continue
             self._peers.agree(lambda: self._load(path, state=state))  # noqa: B023  # called at once
             self._newest_step = step

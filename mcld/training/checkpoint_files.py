@@ -136,9 +136,9 @@ def read_record(path: Path, *, fingerprint: str) -> dict[str, object]:
     """The record of a checkpoint of this run. Raises CheckpointError or DataError, naming the place."""
     record = read_json(path / RECORD_NAME)
     if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(f"{path}: its record is not of format {FORMAT_VERSION}; it is not used")
+        raise CheckpointError(f"{path}: its record is not of format {FORMAT_VERSION}")
     if record.get("fingerprint") != fingerprint:
-        raise CheckpointError(f"{path}: belongs to a run with other parameters or data; it is not used")
+        raise CheckpointError(f"{path}: belongs to a run with other parameters or data")
     return record
 
 
@@ -184,13 +184,10 @@ def writing(directory: Path) -> Iterator[None]:
 
 def _check_file(path: Path, *, num_bytes: int, sha256: str) -> None:
     if not path.is_file():
-        raise CheckpointError(f"{path}: is missing; an older checkpoint is used")
+        raise CheckpointError(f"{path}: is missing")
     if path.stat().st_size != num_bytes:
         raise CheckpointError(
-            f"{path}: is damaged ({path.stat().st_size} bytes, its record says {num_bytes}); "
-            "an older checkpoint is used"
+            f"{path}: is damaged ({path.stat().st_size} bytes, its record says {num_bytes})"
         )
     if sha256_of_file(path) != sha256:
-        raise CheckpointError(
-            f"{path}: is damaged (its bytes do not match its record); an older checkpoint is used"
-        )
+        raise CheckpointError(f"{path}: is damaged (its bytes do not match its record)")

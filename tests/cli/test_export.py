@@ -117,6 +117,8 @@ def test_an_untrained_workspace_is_told_what_to_run(tmp_path: Path) -> None:
         WeightsError, match=r"artifacts/train: no finished training here; run `dvc repro train`"
     ):
         export_pipeline(tmp_path / "out", GenerateParams(), workspace=Workspace(root=tmp_path))
+    with pytest.raises(WeightsError, match=r"artifacts/train: no training was begun here; run `dvc repro"):
+        export_pipeline(tmp_path / "out", GenerateParams(), workspace=Workspace(root=tmp_path), step=3)
     assert not (tmp_path / "out").exists()
 
 

@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcld.config import Params
+from mcld.cli.export import export_pipeline
+from mcld.config import GenerateParams, Params
+from mcld.inference.pipeline import MCLDPipeline
 from mcld.models import load_mcld
 from tests.stages.kill_sweep import contents
 from tests.stages.tiny_training import PATIENCE_S, REPOSITORY_DIR, Training, prepare
@@ -98,6 +100,20 @@ def test_being_stopped_saves_a_checkpoint_and_costs_nothing(
         undisturbed.workspace.stage_dir("train")
     )
     assert _losses(training) == _losses(undisturbed)
+
+
+def test_a_kept_checkpoint_becomes_a_pipeline_and_the_last_one_is_the_finished_model(
+    undisturbed: Training, tmp_path: Path
+) -> None:
+    finished = load_mcld(undisturbed.workspace.stage_dir("train") / "model").state_dict()
+    differing = []
+    for step in (NUM_STEPS - 3, NUM_STEPS):
+        export_pipeline(tmp_path / str(step), GenerateParams(), workspace=undisturbed.workspace, step=step)
+        weights = MCLDPipeline.from_pretrained(tmp_path / str(step)).model.state_dict()
+        differing.append(sum(not torch.equal(value, finished[name]) for name, value in weights.items()))
+        assert f"| steps | {step} |" in (tmp_path / str(step) / "README.md").read_text()
+    assert differing[0] > 0
+    assert differing[1] == 0
 
 
 @pytest.mark.parametrize("way", ["ddp", "fsdp"])
