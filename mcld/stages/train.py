@@ -20,7 +20,7 @@ from mcld.stages.training_record import LOSS_NAME
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_json
 from mcld.training.distributed import alone
 from mcld.training.launch import launch
-from mcld.training.placement import placement_of
+from mcld.training.placement import check_shares, placement_of
 from mcld.types import Report
 from mcld.workspace import Workspace
 
@@ -75,6 +75,9 @@ def run_identity(params: Params, *, workspace: Workspace) -> str:
 def _train(task: Task) -> None:
     runtime = task.params.runtime
     placement = placement_of(runtime)
+    check_shares(
+        task.params.train.batch_size, num_ranks=placement.num_ranks, num_pieces=runtime.accumulation_steps
+    )
     if placement.node_rank == 0:
         _begin(task.workspace, identity=task.identity)
     if placement.num_ranks == 1:

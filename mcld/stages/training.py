@@ -25,12 +25,12 @@ from mcld.models.base import load_base, model_config
 from mcld.models.sharding import gathered
 from mcld.stages.pixels import encoder_of_shards
 from mcld.stages.remember import run_of_training
+from mcld.stages.training_flops import kept_flops_per_row
 from mcld.stages.training_metrics import peak_of
 from mcld.stages.training_record import SampleRenderer, TrainingRecord, write_loss
 from mcld.storage import sha256_of_file
 from mcld.tracking import TrackedRun
 from mcld.training.distributed import Ranks
-from mcld.training.flops import flops_per_row, null_share
 from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
 from mcld.training.step import EmbeddingFacts
 from mcld.types import Manifest, PartRecord
@@ -118,7 +118,7 @@ def open_training(ranks: Ranks, *, task: Task) -> OpenTraining:
     loader = _loader(task, encoder=encoder, pin=ranks.device.type == "cuda")
     model = _initial_model(params, weights_dir=task.weights_dir).to(ranks.device)
     renderer = _renderer(task, ranks=ranks, encoder=encoder)
-    settings = _settings(task, model=model, loader=loader, renderer=renderer, encoder=encoder)
+    settings = _settings(task, ranks=ranks, model=model, loader=loader, renderer=renderer, encoder=encoder)
     return OpenTraining(model=model, loader=loader, settings=settings, renderer=renderer)
 
 
@@ -161,6 +161,7 @@ def _write(task: Task, *, whole: MCLD, progress: TrainingProgress, tracked: Trac
 def _settings(
     task: Task,
     *,
+    ranks: Ranks,
     model: MCLD,
     loader: Loader,
     renderer: SampleRenderer,
@@ -181,20 +182,18 @@ def _settings(
             "model": model.config.to_dict(),
         },
         reads_ahead=encoder is None,
-        flops_per_row=_flops(params, model=model, loader=loader),
+        flops_per_row=_flops(task, model=model, loader=loader) if ranks.is_first else None,
     )
 
 
-def _flops(params: Params, *, model: MCLD, loader: Loader) -> float:
+def _flops(task: Task, *, model: MCLD, loader: Loader) -> float:
     latents = loader.reader.shards.latents
-    return flops_per_row(
+    return kept_flops_per_row(
         model.config,
+        train=task.params.train,
         latent_hw=(latents.height_px // VAE_FACTOR, latents.width_px // VAE_FACTOR),
         texture_hw=(latents.texture_height_px // VAE_FACTOR, latents.texture_width_px // VAE_FACTOR),
-        null_share=null_share(
-            null_probability=params.train.null_probability,
-            reference_dropout_probability=params.train.reference_dropout_probability,
-        ),
+        workspace=task.workspace,
     )
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mcld.config import DiffusionParams, TrainParams
 from mcld.diffusion import NoiseSchedule
-from mcld.errors import ConfigError
 from mcld.training.distributed import Ranks
+from mcld.training.placement import check_shares
 from mcld.training.step import PreparedBatch, StepDraws, draw_step, prepare_batch
 from mcld.types import Batch, BatchPart
 
@@ -33,17 +33,8 @@ class BatchSource(Protocol):
 
 
 def batch_part(*, batch_size: int, num_pieces: int, ranks: Ranks) -> BatchPart:
-    """What this process takes of every global batch.
-
-    Raises ConfigError unless all pieces of all processes get equally many rows: the mean of their losses is
-    then that of the whole batch.
-    """
-    if batch_size % (ranks.num_ranks * num_pieces) != 0:
-        raise ConfigError(
-            f"train.batch_size: {batch_size} pairs cannot be shared evenly by {ranks.num_ranks} processes "
-            f"(runtime.num_processes x num_nodes) in {num_pieces} pieces each (runtime.accumulation_steps); "
-            f"use a multiple of {ranks.num_ranks * num_pieces}, or fewer processes or pieces"
-        )
+    """What this process takes of every global batch. Raises ConfigError when that is no whole number."""
+    check_shares(batch_size, num_ranks=ranks.num_ranks, num_pieces=num_pieces)
     return BatchPart(rank=ranks.rank, num_ranks=ranks.num_ranks, num_pieces=num_pieces)
 
 

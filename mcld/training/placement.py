@@ -50,6 +50,19 @@ def placement_of(runtime: RuntimeParams, *, environment: Mapping[str, str] = os.
     return placement
 
 
+def check_shares(batch_size: int, *, num_ranks: int, num_pieces: int) -> None:
+    """Raises ConfigError unless all pieces of all processes get equally many rows of a batch.
+
+    The mean of their losses is then that of the whole batch.
+    """
+    if batch_size % (num_ranks * num_pieces) != 0:
+        raise ConfigError(
+            f"train.batch_size: {batch_size} pairs cannot be shared evenly by {num_ranks} processes "
+            f"(runtime.num_processes x num_nodes) in {num_pieces} pieces each (runtime.accumulation_steps); "
+            f"use a multiple of {num_ranks * num_pieces}, or fewer processes or pieces"
+        )
+
+
 def _check(placement: Placement) -> None:
     if placement.num_nodes < 1 or placement.node_rank >= placement.num_nodes:
         raise ConfigError(

@@ -98,7 +98,7 @@ def _running(site: PrefectSite, *arguments: str, log_path: Path) -> Iterator[Non
         finally:
             process.terminate()
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

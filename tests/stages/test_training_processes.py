@@ -39,6 +39,9 @@ PARAMS = params_with(
     optimizer="adamw",
 )
 
+# Half as many steps: twenty attempts take long. Kills still fall before, at and after checkpoints.
+KILLED_PARAMS = params_with(PARAMS, section="train", steps=12, checkpoint_every_steps=2, sample_every_steps=6)
+
 pytestmark = pytest.mark.slow
 
 
@@ -71,7 +74,7 @@ def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
 
 
 def test_twenty_random_kills_end_in_the_weights_and_losses_of_an_undisturbed_run(training: Training) -> None:
-    training.write_params()
+    replace(training, params=KILLED_PARAMS).write_params()
     done = subprocess.run(
         [sys.executable, "-m", "tests.stages.training_kill_loop", str(training.folder), str(NUM_KILLS)],
         cwd=REPOSITORY_DIR,

@@ -72,9 +72,11 @@ class Training:
 
 
 def forget_training(workspace: Workspace) -> None:
-    """Remove all that training left."""
-    for path in (workspace.stage_dir("train"), workspace.metrics_dir, workspace.state_dir):
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove all that training left, but for what it has counted."""
+    kept = workspace.state_dir / "flops"
+    of_state = [path for path in workspace.state_dir.iterdir() if path != kept]
+    for path in (workspace.stage_dir("train"), workspace.metrics_dir, *of_state):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     for path in workspace.root.glob("mlflow.db*"):
         path.unlink()
 
