@@ -210,6 +210,7 @@ def _prototype() -> OutfitSample:
             views={view: dict.fromkeys(members, b"0") for view in VIEWS},
             members=members,
             face_found=[True] * len(VIEWS),
+            image_hw=[(1101, 750)] * len(VIEWS),
             pairs=pairs,
         )
         write_tar(path, members=made)

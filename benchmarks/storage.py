@@ -128,6 +128,7 @@ def _write_shards(directory: Path, *, num_shards: int) -> list[OutfitSample]:
                 split="train",
                 views=views,
                 members=MEMBERS,
+                image_hw=[(1101, 750)] * len(VIEWS),
                 face_found=[True] * len(VIEWS),
                 pairs=[(0, 1)],
             )

@@ -23,6 +23,7 @@ TOO_MANY_BYTES = f"image file of more than {MAX_IMAGE_BYTES >> 20} MiB"
 NUM_PARTS = 24
 _EXIF_ORIENTATION = 0x0112
 _PNG_COMPRESSION = 3  # of zlib's 9: a quarter of the time of the default for a few per cent more bytes
+_WEBP_METHOD, _WEBP_EFFORT = 1, 0  # of 0..6 and 0..100: a quarter of the time for a sixth more bytes
 _NPY_VERSION = (1, 0)
 
 T = TypeVar("T")
@@ -141,6 +142,33 @@ def encode_iuv(iuv: np.ndarray) -> bytes:
     """Encode (H, W, 3) uint8 with channels I, U, V as an IUV PNG (OpenCV reads it back in that order)."""
     check_iuv(iuv)
     return encode_png(iuv[..., ::-1])
+
+
+def encode_pose(iuv: np.ndarray) -> bytes:
+    """Encode an IUV map, (H, W, 3) uint8, as lossless WebP: red, green, blue are I, U, V.
+
+    Beside PNG half the bytes and half the time to open, which training does for every pair.
+    """
+    check_iuv(iuv)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(iuv))
+    picture.save(buffer, "WEBP", lossless=True, method=_WEBP_METHOD, quality=_WEBP_EFFORT)
+    return buffer.getvalue()
+
+
+def decode_pose(data: bytes, *, height_px: int, width_px: int) -> np.ndarray:
+    """Undo `encode_pose`. Raises DataError when it is no such picture, or of another size."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
+            if image.mode != "RGB":
+                raise DataError(f"IUV image has mode {image.mode}; expected RGB, 8 bits")
+            iuv = np.asarray(_bounded(image))
+    except DataError:
+        raise
+    except Exception as error:  # as in decode_image_with_notes
+        raise DataError(f"not a whole WebP image ({type(error).__name__})") from error
+    check_iuv(iuv, height_px=height_px, width_px=width_px)
+    return iuv
 
 
 def encode_npy(array: np.ndarray) -> bytes:

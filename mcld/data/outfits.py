@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from mcld.data.codec import decode_npy
-from mcld.data.iuv_maps import IuvMap
-from mcld.data.shards import REMEDY, OutfitSample, ShardSet
+from mcld.data.iuv_maps import IuvForm, IuvMap, OriginalIuv, PoseIuv
+from mcld.data.shards import POSE_RESIZE, REMEDY, OutfitSample, ShardSet
 from mcld.errors import DataError
 from mcld.framing import Framing
 from mcld.types import IuvResize, Latents, Pair, Sample
@@ -87,22 +87,35 @@ class OutfitDecoder:
         """
         return DecodedOutfit(
             sample=sample,
-            iuv=tuple(self._iuv(members, view=view, sample=sample) for view in sample.views),
+            iuv=tuple(
+                self._iuv(members, view=view, image_hw=image_hw, sample=sample)
+                for view, image_hw in zip(sample.views, sample.image_hw, strict=True)
+            ),
             latents=self._latents(members, sample=sample),
             faces=_stack(members, member="face.npy", sample=sample),
         )
 
     @property
-    def needs_pictures(self) -> bool:
-        """Whether `decode` wants the pictures among the members."""
-        return self.encoder is not None
+    def needs_originals(self) -> bool:
+        """Whether `decode` wants the originals among the members."""
+        return self.encoder is not None or not self._poses_serve
 
-    def _iuv(self, members: Mapping[str, bytes], *, view: str, sample: OutfitSample) -> IuvMap:
-        member = f"{view}.iuv.png"
+    @property
+    def _poses_serve(self) -> bool:
+        """Whether maps are wanted as the shards hold them at the model's size."""
+        return self.iuv_resize == POSE_RESIZE
+
+    def _iuv(
+        self, members: Mapping[str, bytes], *, view: str, image_hw: tuple[int, int], sample: OutfitSample
+    ) -> IuvMap:
+        member = f"{view}.{'pose.webp' if self._poses_serve else 'iuv.png'}"
         place = f"{sample.shard}: sample {sample.outfit}: {member}"
         if member not in members:
             raise DataError(f"{place}: missing; {REMEDY}")
-        return IuvMap(members[member], framing=self.framing, resize=self.iuv_resize, place=place)
+        form: IuvForm = OriginalIuv(framing=self.framing, resize=self.iuv_resize)
+        if self._poses_serve:
+            form = PoseIuv(framing=self.framing, image_hw=image_hw)
+        return IuvMap(members[member], form=form, place=place)
 
     def _latents(self, members: Mapping[str, bytes], *, sample: OutfitSample) -> Latents:
         if self.encoder is None:

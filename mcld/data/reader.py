@@ -49,7 +49,7 @@ class PairReader:
         if self.held is not None:
             yield from (self.held[sample.outfit] for sample in samples)
             return
-        arriving = stream_samples(self.shards, samples=samples, with_pictures=self.decoder.needs_pictures)
+        arriving = stream_samples(self.shards, samples=samples, with_originals=self.decoder.needs_originals)
         for sample, members in arriving:
             yield self.decoder.decode(members, sample=sample)
 

@@ -5,8 +5,9 @@ sample's other members; `samples.jsonl` names that of every JSON; `manifest.json
 `samples.jsonl` and of every tar. So damage is found while streaming, and is told by shard and sample.
 
 Members are a view's conditions and its latents, unless `latents.cache` is false: then these are made from
-pixels when a sample is decoded. The manifest holds the latents' settings in either case. The pictures of all
-views come last, so that what training from kept latents needs of a sample is read in one piece, without them.
+pixels when a sample is decoded. The manifest holds the latents' settings in either case. `pose.webp` is the
+IUV map at the model's size. The originals of all views (pictures, and IUV maps of their size) come last, so
+that what training from kept latents needs of a sample is read in one piece, without them.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ from mcld.data.tar import END_OF_TAR, TarMember, list_members, read_members
 from mcld.errors import DataError
 from mcld.progress import track
 from mcld.storage import Folder, canonical_json, open_folder, sha256_of_bytes, sha256_of_file, write_bytes
-from mcld.types import Latents, Manifest, Pair
+from mcld.types import IuvResize, Latents, Manifest, Pair
 
 SAMPLES_NAME = "samples.jsonl"
 FACTS_MEMBER = "json"
 BLANK_NAME = "blank.npy"  # (D,) float32: the blank image's CLIP embedding, beside latents
 LATENT_MEMBERS = tuple(f"{array.name}.npy" for array in fields(Latents))
-PICTURE_MEMBERS = ("image.jpg", "texture.png")  # what training needs only to make latents
-CONDITION_MEMBERS = ("face.npy", "iuv.png", *PICTURE_MEMBERS)
-_TAR_ORDER = ("face.npy", *LATENT_MEMBERS, "iuv.png", *PICTURE_MEMBERS)
+# What training needs only to make latents, or to bring maps to the model's size in another way.
+ORIGINAL_MEMBERS = ("iuv.png", "image.jpg", "texture.png")
+CONDITION_MEMBERS = ("face.npy", "pose.webp", *ORIGINAL_MEMBERS)
+POSE_RESIZE: IuvResize = "nearest"  # of pose.webp: part numbers are labels
+_TAR_ORDER = ("face.npy", *LATENT_MEMBERS, "pose.webp", *ORIGINAL_MEMBERS)
 REMEDY = "run the stage 'shards' again"
 
 
@@ -45,7 +48,8 @@ class OutfitSample:
     """One row of samples.jsonl: where an outfit lies and which pairs it gives.
 
     `pairs` are (source, target) positions in `views`; `sha256` is of the sample's JSON; `offset` and
-    `num_bytes` delimit its members within the tar, `num_training_bytes` those before the pictures.
+    `num_bytes` delimit its members within the tar, `num_training_bytes` those before the originals;
+    `image_hw` is each view's own height and width.
     """
 
     split: str
@@ -53,6 +57,7 @@ class OutfitSample:
     outfit: str
     views: tuple[str, ...]
     face_found: tuple[bool, ...]
+    image_hw: tuple[tuple[int, int], ...]
     pairs: tuple[tuple[int, int], ...]
     sha256: str
     offset: int
@@ -147,16 +152,17 @@ def sample_members(
     views: Mapping[str, Mapping[str, bytes]],  # view to member to bytes
     members: Sequence[str],  # those that every view has
     face_found: Iterable[bool],
+    image_hw: Iterable[tuple[int, int]],
     pairs: Iterable[tuple[int, int]],
 ) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of one sample's members in tar order: the JSON, view by view, then all pictures."""
+    """(name, bytes) of one sample's members in tar order: the JSON, view by view, then all originals."""
     ordered = [member for member in _TAR_ORDER if member in members]
     assert len(ordered) == len(members), members
-    pictures = [member for member in ordered if member in PICTURE_MEMBERS]
-    others = [member for member in ordered if member not in PICTURE_MEMBERS]
+    originals = [member for member in ordered if member in ORIGINAL_MEMBERS]
+    others = [member for member in ordered if member not in ORIGINAL_MEMBERS]
     data_of = {
         f"{view}.{member}": views[view][member]
-        for group in (others, pictures)
+        for group in (others, originals)
         for view in views
         for member in group
     }
@@ -165,6 +171,7 @@ def sample_members(
         "split": split,
         "views": list(views),
         "face_found": list(face_found),
+        "image_hw": [list(size) for size in image_hw],
         "pairs": [list(pair) for pair in pairs],
         "members": {suffix: sha256_of_bytes(data) for suffix, data in data_of.items()},
     }
@@ -205,11 +212,11 @@ def verify_shards(shards: ShardSet, *, deep: bool) -> int:
 
 
 def check_sample(
-    members: Mapping[str, bytes], *, sample: OutfitSample, place: str, with_pictures: bool = True
+    members: Mapping[str, bytes], *, sample: OutfitSample, place: str, with_originals: bool = True
 ) -> None:
     """Raises DataError naming shard and sample when any member is missing, surplus or altered.
 
-    Without pictures these may be absent, and nothing else.
+    Without originals these may be absent, and nothing else.
     """
     facts = members.get(FACTS_MEMBER)
     if facts is None or sha256_of_bytes(facts) != sample.sha256:
@@ -217,7 +224,7 @@ def check_sample(
     expected = {
         suffix: sha256
         for suffix, sha256 in json.loads(facts)["members"].items()
-        if with_pictures or not is_picture(suffix)
+        if with_originals or not is_original(suffix)
     }
     found = {suffix: sha256_of_bytes(data) for suffix, data in members.items() if suffix != FACTS_MEMBER}
     for suffix in sorted(expected.keys() | found.keys()):
@@ -232,9 +239,9 @@ def check_sample(
             raise DataError(f"{place}: member {suffix} is {state}; {REMEDY}")
 
 
-def is_picture(suffix: str) -> bool:
-    """Whether `1_front.image.jpg` and its like are pictures, which come after what training reads."""
-    return suffix.partition(".")[2] in PICTURE_MEMBERS
+def is_original(suffix: str) -> bool:
+    """Whether `1_front.image.jpg` and its like come after what training reads."""
+    return suffix.partition(".")[2] in ORIGINAL_MEMBERS
 
 
 def split_name(name: str, *, place: str) -> tuple[str, str]:
@@ -278,7 +285,7 @@ def _end_of(member: TarMember) -> int:
 
 def _row(file: IO[bytes], *, members: Sequence[TarMember], path: Path) -> OutfitSample:
     first = members[0]
-    training = [member for member in members if not is_picture(split_name(member.name, place=str(path))[1])]
+    training = [member for member in members if not is_original(split_name(member.name, place=str(path))[1])]
     file.seek(first.data_offset)
     data = file.read(first.num_bytes)
     facts = json.loads(data)
@@ -288,7 +295,8 @@ def _row(file: IO[bytes], *, members: Sequence[TarMember], path: Path) -> Outfit
         outfit=facts["outfit"],
         views=tuple(facts["views"]),
         face_found=tuple(facts["face_found"]),
-        pairs=tuple((source, target) for source, target in facts["pairs"]),
+        image_hw=_pairs_of(facts["image_hw"]),
+        pairs=_pairs_of(facts["pairs"]),
         sha256=sha256_of_bytes(data),
         offset=first.offset,
         num_bytes=_end_of(members[-1]) - first.offset,
@@ -308,5 +316,10 @@ def _sample_of(fields: dict[str, Any]) -> OutfitSample:
     """JSON has lists where the type has tuples."""
     for name in ("views", "face_found"):
         fields[name] = tuple(fields[name])
-    fields["pairs"] = tuple((source, target) for source, target in fields["pairs"])
+    for name in {"pairs", "image_hw"} & fields.keys():
+        fields[name] = _pairs_of(fields[name])
     return OutfitSample(**fields)
+
+
+def _pairs_of(lists: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((first, second) for first, second in lists)

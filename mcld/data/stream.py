@@ -22,7 +22,7 @@ _NUM_READ_AHEAD = 12
 
 
 def stream_samples(
-    shards: ShardSet, *, samples: Sequence[OutfitSample], with_pictures: bool = True
+    shards: ShardSet, *, samples: Sequence[OutfitSample], with_originals: bool = True
 ) -> Iterator[tuple[OutfitSample, dict[str, bytes]]]:
     """(sample, members) of `samples`, in their order; without pictures the bytes of these are not read.
 
@@ -33,7 +33,7 @@ def stream_samples(
     from webdataset.tariterators import group_by_keys
 
     def read(sample: OutfitSample) -> bytes:
-        num_bytes = sample.num_bytes if with_pictures else sample.num_training_bytes
+        num_bytes = sample.num_bytes if with_originals else sample.num_training_bytes
         return shards.folder.read_range(sample.shard, offset=sample.offset, num_bytes=num_bytes)
 
     def members(samples: Iterable[OutfitSample]) -> Iterator[dict[str, object]]:
@@ -51,7 +51,7 @@ def stream_samples(
             lies = "nothing" if raw is None else f"sample {raw['__key__']}"
             raise DataError(f"{place}: {lies} lies where it must be; {REMEDY}")
         found = {suffix: data for suffix, data in raw.items() if not suffix.startswith("__")}
-        check_sample(found, sample=sample, place=place, with_pictures=with_pictures)
+        check_sample(found, sample=sample, place=place, with_originals=with_originals)
         yield sample, found
 
 

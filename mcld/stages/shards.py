@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from pydantic import ValidationError
+
 from mcld import faults
-from mcld.config import Params, ShardsParams
+from mcld.config import LatentsParams, Params, ShardsParams
+from mcld.data.codec import decode_iuv, encode_pose
 from mcld.data.columns import Column
 from mcld.data.deepfashion import SPLITS
 from mcld.data.index import DatasetIndex, group_outfits, read_index
@@ -18,6 +22,7 @@ from mcld.data.shards import (
     BLANK_NAME,
     CONDITION_MEMBERS,
     LATENT_MEMBERS,
+    POSE_RESIZE,
     SAMPLES_NAME,
     index_shard,
     sample_members,
@@ -25,7 +30,9 @@ from mcld.data.shards import (
 )
 from mcld.data.tar import write_tar
 from mcld.errors import DataError
+from mcld.framing import Framing
 from mcld.stages.columns import images_dir, read_image_bytes, report_of
+from mcld.stages.densepose import IUV_MEMBER
 from mcld.stages.face import read_facts
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, run_parts
@@ -34,7 +41,7 @@ from mcld.types import ImageRecord, Outfit, Report
 from mcld.workspace import Workspace
 
 STAGE = "shards"
-FORMAT_VERSION = 3  # 3: pictures after all else
+FORMAT_VERSION = 4  # 4: poses at the model's size; originals after all else
 COLUMNS = ("densepose", "face", "texture", "latents")
 
 
@@ -61,6 +68,7 @@ class ShardWork(PartWork[PlannedShard]):
     image_dir: Path
     columns: tuple[Column, ...]
     members: tuple[str, ...]  # of every view
+    framing: Framing  # of poses
 
     def inputs(self, payload: PlannedShard) -> object:
         """Outfits, images, pairs, and the column parts they are read from."""
@@ -75,7 +83,7 @@ class ShardWork(PartWork[PlannedShard]):
         columns = [
             [column.manifest.stage, [column.record(part).sha256 for part in parts]] for column in self.columns
         ]
-        return [payload.split, outfits, columns]
+        return [payload.split, outfits, columns, asdict(self.framing)]
 
     def build(self, payload: PlannedShard, *, path: Path) -> PartOutput:
         """Write the shard."""
@@ -92,13 +100,16 @@ class ShardWork(PartWork[PlannedShard]):
             part = planned.outfit.images[0].part
             if part != held_part:  # outfits are in part order, so each part is read once
                 held_part, items = part, self._join(part)
-            views = {image.view: self._view(image, items=items) for image in planned.outfit.images}
+            images = planned.outfit.images
+            iuvs = {image.view: decode_iuv(items[image.key][IUV_MEMBER]) for image in images}
+            views = {image.view: self._view(image, items=items, iuv=iuvs[image.view]) for image in images}
             yield from sample_members(
                 planned.outfit.key,
                 split=shard.split,
                 views=views,
                 members=self.members,
                 face_found=[read_facts(view).face_found for view in views.values()],
+                image_hw=[(iuv.shape[0], iuv.shape[1]) for iuv in iuvs.values()],
                 pairs=planned.pairs,
             )
 
@@ -110,8 +121,14 @@ class ShardWork(PartWork[PlannedShard]):
                 joined.setdefault(key, {}).update(members)
         return joined
 
-    def _view(self, image: ImageRecord, *, items: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
-        return {"image.jpg": read_image_bytes(image, root_dir=self.image_dir), **items[image.key]}
+    def _view(
+        self, image: ImageRecord, *, items: dict[str, dict[str, bytes]], iuv: np.ndarray
+    ) -> dict[str, bytes]:
+        return {
+            "image.jpg": read_image_bytes(image, root_dir=self.image_dir),
+            "pose.webp": encode_pose(self.framing.iuv(iuv, resize=POSE_RESIZE)),
+            **items[image.key],
+        }
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
@@ -129,7 +146,10 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
         format_version=FORMAT_VERSION,
         plans=_plans(outfits, columns=columns, section=params.shards),
         work=ShardWork(
-            image_dir=images_dir(params.dataset, workspace=workspace), columns=columns, members=view_members
+            image_dir=images_dir(params.dataset, workspace=workspace),
+            columns=columns,
+            members=view_members,
+            framing=_framing_of(latents),
         ),
         mapper=mapper,
     )
@@ -170,6 +190,18 @@ def _are_kept(latents: Column) -> bool:
 def _settings_of(latents: Column) -> dict[str, object]:
     """The latents' settings alone, which whoever reads the shards goes by."""
     return {name: value for name, value in latents.manifest.settings.items() if name != "made_from"}
+
+
+def _framing_of(latents: Column) -> Framing:
+    """How pictures were brought to the model's size: poses go with them."""
+    try:
+        params = LatentsParams.model_validate(_settings_of(latents))
+    except ValidationError as error:
+        raise DataError(
+            f"{latents.directory / MANIFEST_NAME}: its settings are not of this version; "
+            "run the stage 'latents' again"
+        ) from error
+    return Framing(height_px=params.height_px, width_px=params.width_px, fit=params.fit)
 
 
 def _copy_blank(latents: Column, *, out_dir: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mcld.config import LatentsParams
-from mcld.data.codec import encode_iuv, encode_npy, encode_png
+from mcld.data.codec import encode_iuv, encode_npy, encode_png, encode_pose
 from mcld.data.manifest import write_manifest
 from mcld.data.shards import (
     CONDITION_MEMBERS,
@@ -19,11 +19,13 @@ from mcld.data.shards import (
     write_samples,
 )
 from mcld.data.tar import write_tar
+from mcld.framing import Framing
 from mcld.storage import sha256_of_bytes, sha256_of_file
 from mcld.types import Manifest, PartRecord
 
 HEIGHT_PX, WIDTH_PX = 24, 16
 LATENTS = LatentsParams(height_px=HEIGHT_PX, width_px=WIDTH_PX)
+FRAMING = Framing(height_px=HEIGHT_PX, width_px=WIDTH_PX)
 VIEWS = ("1_front", "2_side", "3_back", "4_full", "7_additional")
 
 
@@ -39,6 +41,7 @@ def view_members(key: str) -> dict[str, bytes]:
     return {
         "image.jpg": encode_png(rng.integers(0, 256, (4, 4, 3), np.uint8)),
         "iuv.png": encode_iuv(iuv),
+        "pose.webp": encode_pose(FRAMING.iuv(iuv)),
         "texture.png": encode_png(rng.integers(0, 256, (4, 4, 3), np.uint8)),
         "face.npy": encode_npy(rng.normal(size=5).astype(np.float32)),
         "image_moments.npy": encode_npy(rng.normal(size=(4, 2, 1)).astype(np.float16)),
@@ -69,6 +72,7 @@ def write_shards(
                 views={view: view_members(f"{key}/{view}") for view in views},
                 members=view_members_held,
                 face_found=[view != "3_back" for view in views],
+                image_hw=[(2 * HEIGHT_PX, 2 * WIDTH_PX) for _ in views],
                 pairs=pairs,
             )
             number += 1

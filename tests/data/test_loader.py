@@ -21,8 +21,8 @@ from mcld.data.outfits import OutfitEncoder
 from mcld.data.shards import ShardSet
 from mcld.errors import ConfigError, DataError
 from mcld.framing import resize_labels
-from mcld.types import Batch, BatchPart, Latents, Pair
-from tests.data.shard_factory import HEIGHT_PX, LATENTS, WIDTH_PX, view_members, write_shards
+from mcld.types import Batch, BatchPart, IuvResize, Latents, Pair
+from tests.data.shard_factory import FRAMING, HEIGHT_PX, LATENTS, WIDTH_PX, view_members, write_shards
 
 STREAMING, RESIDENT = 0, 1 << 30
 WHOLE = BatchPart()
@@ -184,6 +184,16 @@ def test_batch_holds_what_the_members_hold(shards_dir: Path) -> None:
         assert np.array_equal(batch.texture_embedding[index].numpy(), embeddings[1])
         assert np.array_equal(batch.face_embedding[index].numpy(), decode_npy(source["face.npy"]))
         assert bool(batch.face_found[index]) == (not pair.source.endswith("3_back"))
+
+
+@pytest.mark.parametrize("resize", ["nearest", "bicubic"])
+def test_the_pose_is_the_targets_map_resized_as_the_recipe_says(shards_dir: Path, resize: IuvResize) -> None:
+    samples = Samples.open(shards_dir, split="train", iuv_resize=resize)
+    pair = samples.pairs[0]
+    sample = samples.sample_for(source=pair.source, target=pair.target)
+    original = decode_iuv(view_members(pair.target)["iuv.png"])
+    assert np.array_equal(sample.target_iuv, FRAMING.iuv(original, resize=resize))
+    assert sample.target_hw == original.shape[:2]
 
 
 def test_resident_epochs_read_nothing(shards_dir: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def samples_with(num_pairs_by_shard: list[list[int]]) -> list[OutfitSample]:
             offset=0,
             num_bytes=0,
             num_training_bytes=0,
+            image_hw=(),
         )
         for shard, counts in enumerate(num_pairs_by_shard)
         for position, num_pairs in enumerate(counts)

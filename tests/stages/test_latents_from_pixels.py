@@ -17,7 +17,7 @@ from mcld.config import DiffusionParams
 from mcld.data.codec import decode_image
 from mcld.data.loader import Samples
 from mcld.data.manifest import read_manifest
-from mcld.data.shards import BLANK_NAME, ShardSet, verify_shards
+from mcld.data.shards import BLANK_NAME, CONDITION_MEMBERS, ShardSet, verify_shards
 from mcld.diffusion import NoiseSchedule
 from mcld.errors import DataError
 from mcld.evaluation.protocols import resize, to_8_bit
@@ -55,7 +55,7 @@ def test_without_a_cache_the_column_is_empty_and_the_shards_hold_no_latents(
     assert verify_shards(shards, deep=True) == len(others.samples)
     assert [sample.pairs for sample in shards.samples] == [sample.pairs for sample in others.samples]
     suffixes = {name.partition(".")[2] for name in shards.read_sample(shards.samples[0])}
-    assert suffixes == {"", "image.jpg", "iuv.png", "texture.png", "face.npy"}  # "" is of the sample's `json`
+    assert suffixes == {"", *CONDITION_MEMBERS}  # "" is of the sample's `json`
     assert shards.latents == UNCACHED.latents
 
 
