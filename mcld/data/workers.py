@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from multiprocessing import connection
@@ -20,7 +21,8 @@ from mcld.types import Batch
 
 T = TypeVar("T")
 
-DEATH_S = 5.0  # from what a dead process leaves undone to its exit code
+DEATH_S = 10.0  # from what a dead process leaves undone to its exit code
+LOOK_AGAIN_S = 0.05
 NUM_AHEAD = 2  # micro-batches that each worker has ready
 # What a worker yields: its rows, or, last, what is to be told to the user.
 Given = Batch | MCLDError
@@ -77,8 +79,7 @@ def _next(arriving: Iterator[Given], *, processes: list[BaseProcess]) -> Batch:
     try:
         given = next(arriving)
     except (RuntimeError, EOFError, OSError) as error:  # in whichever way of talking its death is noticed
-        connection.wait([process.sentinel for process in processes], timeout=DEATH_S)
-        died = [process for process in processes if process.exitcode]
+        died = _died(processes)
         if not died:
             raise
         raise WorkerError(
@@ -89,6 +90,17 @@ def _next(arriving: Iterator[Given], *, processes: list[BaseProcess]) -> Batch:
     if isinstance(given, MCLDError):
         raise given
     return given
+
+
+def _died(processes: list[BaseProcess]) -> list[BaseProcess]:
+    """Those that ended badly, waited for; looked at again, since another thread's look may hide an exit code."""
+    deadline = time.monotonic() + DEATH_S
+    while True:
+        connection.wait([process.sentinel for process in processes], timeout=DEATH_S)
+        died = [process for process in processes if process.exitcode]
+        if died or time.monotonic() > deadline:
+            return died
+        time.sleep(LOOK_AGAIN_S)
 
 
 def _cause(process: BaseProcess) -> str:
