@@ -93,7 +93,7 @@ def _next(arriving: Iterator[Given], *, processes: list[BaseProcess]) -> Batch:
 
 
 def _died(processes: list[BaseProcess]) -> list[BaseProcess]:
-    """Those that ended badly, waited for; looked at again, since another thread's look may hide an exit code."""
+    """Those that ended badly, waited for; looked at again: another thread's look may hide an exit code."""
     deadline = time.monotonic() + DEATH_S
     while True:
         connection.wait([process.sentinel for process in processes], timeout=DEATH_S)
