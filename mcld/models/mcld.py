@@ -28,7 +28,7 @@ from mcld.models.face_projector import FaceProjector
 from mcld.models.focal import Tokens, focal_conditions, with_null_rows, zero_rows
 from mcld.models.pose_guider import PoseGuider
 from mcld.models.reference_net import ReferenceNet
-from mcld.models.rows import RowOrder, rows_with_reference_first, union
+from mcld.models.rows import RowOrder, rows_with_reference_first, union, varying
 from mcld.types import Conditions
 
 
@@ -85,10 +85,7 @@ class MCLD(nn.Module):
             timestep_B=order.sort(timestep_B),
             pose_feature_BPHW=order.sort(self.pose_guider(conditions.target_iuv)),
             focal=focal_conditions(tokens, config=self.config),
-            reference=self._reference(
-                order.sort_first(conditions.texture_latent),
-                image_token_K1D=tokens.image[: order.num_with_reference],
-            ),
+            reference=self._reference_in(order, conditions=conditions, tokens=tokens),
         )
         return order.unsort(v_BCHW)
 
@@ -148,6 +145,19 @@ class MCLD(nn.Module):
             texture=zero_rows(texture, where_B=drop_appearance_B),
             face=face,
         )
+
+    def _reference_in(
+        self, order: RowOrder, *, conditions: Conditions, tokens: Tokens
+    ) -> dict[str, Tensor] | None:
+        """Features of the rows that keep their reference."""
+        texture_latent_KCHW = order.sort_first(conditions.texture_latent)
+        image_token_K1D = tokens.image[: order.num_with_reference]
+        features = self._reference(
+            varying(texture_latent_KCHW, order=order), image_token_K1D=varying(image_token_K1D, order=order)
+        )
+        if features is None:
+            return None
+        return {name: varying(feature, order=order) for name, feature in features.items()}
 
     def _reference(self, texture_latent_KCHW: Tensor, *, image_token_K1D: Tensor) -> dict[str, Tensor] | None:
         if self.reference_net is None:
