@@ -79,7 +79,9 @@ def interpret(stream: Stream) -> Interpreted:
             raise UnsafePickleError(f"its pickle describes the storage {shown(key)} in two ways")
         return reference
 
-    vocabulary = Vocabulary(calls=_CALLS, names=_NAMES, set_state=_drop_metadata, refer=refer)
+    vocabulary = Vocabulary(
+        calls=_CALLS, names=_NAMES, literals=_LITERALS, set_state=_drop_metadata, refer=refer
+    )
     return Interpreted(value=follow(stream, vocabulary=vocabulary), storages=storages)
 
 
@@ -153,4 +155,6 @@ _CALLS: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor_v3": _untyped_tensor,
     "torch._utils._rebuild_parameter": _parameter,
 }
+# Text as Python 2 wrote it: LPIPS's published heads are such files.
+_LITERALS = frozenset(("SHORT_BINSTRING", "BINSTRING"))
 _NAMES = frozenset((*TYPED_STORAGES, *UNTYPED_STORAGES, *DTYPE_NAMES))

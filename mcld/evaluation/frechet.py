@@ -1,0 +1,108 @@
+"""The Fréchet distance of two Gaussians fitted to features: FID, whatever network gave the features.
+
+    d2 = |m1 - m2|2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2)        (Dowson and Landau 1982; Heusel et al. 2017)
+
+The product C1 C2 is not symmetric, and its matrix root costs minutes. Only the trace is wanted: with
+C = L L^T the product has the eigenvalues of the symmetric (L2^T L1)^T (L2^T L1), and the trace is the sum of
+their roots. All in float64.
+
+Public: `FeatureStatistics`, `StatisticsAccumulator`, `frechet_distance(first, *, second)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcld.errors import DataError
+
+MIN_IMAGES = 2  # one image has no covariance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FeatureStatistics:
+    """Mean and covariance of the features of `count` images."""
+
+    mean: np.ndarray  # (D,) float64
+    covariance: np.ndarray  # (D, D) float64, divided by count - 1
+    count: int
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> FeatureStatistics:
+        """Of (N, D) features. Raises DataError for fewer than two images, and for NaN or infinity."""
+        accumulator = StatisticsAccumulator(features.shape[1])
+        accumulator.add(features)
+        return accumulator.statistics()
+
+
+class StatisticsAccumulator:
+    """Statistics of features that come in batches; holds (D, D) numbers, however many images there are."""
+
+    def __init__(self, dim: int) -> None:
+        self._count = 0
+        self._mean = np.zeros(dim)
+        self._scatter = np.zeros((dim, dim))  # sum of (x - mean)(x - mean)^T
+
+    def add(self, features: np.ndarray) -> None:
+        """Take (N, D) features into account. Raises DataError when one is NaN or infinite."""
+        if not np.isfinite(features).all():
+            bad = int((~np.isfinite(features).all(axis=1)).sum())
+            raise DataError(
+                f"features: those of {bad} of {len(features)} images hold NaN or infinity; the network's "
+                "weights are damaged or its precision is too low"
+            )
+        if len(features) == 0:
+            return
+        batch = features.astype(np.float64)
+        mean = batch.mean(axis=0)
+        centred = batch - mean
+        step = mean - self._mean
+        total = self._count + len(batch)
+        # Chan, Golub and LeVeque 1979: no sum of squares, which would lose digits to the mean.
+        self._scatter += centred.T @ centred + np.outer(step, step) * (self._count * len(batch) / total)
+        self._mean = self._mean + step * (len(batch) / total)
+        self._count = total
+
+    def statistics(self) -> FeatureStatistics:
+        """Of all that was added. Raises DataError for fewer than two images."""
+        if self._count < MIN_IMAGES:
+            raise DataError(
+                f"features: {self._count} images, a Fréchet distance needs at least {MIN_IMAGES}; evaluate more"
+            )
+        covariance = self._scatter / (self._count - 1)
+        return FeatureStatistics(mean=self._mean, covariance=covariance, count=self._count)
+
+
+def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
+    """The squared Fréchet distance, as papers print FID; 0 for equal statistics, never below."""
+    assert first.mean.shape == second.mean.shape
+    step = first.mean - second.mean
+    spread = float(np.trace(first.covariance) + np.trace(second.covariance))
+    shared = trace_of_root(first.covariance, second=second.covariance)
+    return max(0.0, float(step @ step) + spread - 2.0 * shared)
+
+
+def trace_of_root(first: np.ndarray, *, second: np.ndarray) -> float:
+    """tr (first second)^(1/2) of two symmetric matrices without negative eigenvalues, (D, D) float64."""
+    product = _factor(second).T @ _factor(first)
+    # Of product^T product and product product^T, the smaller: the others of its eigenvalues are 0.
+    square = product.T @ product if product.shape[0] >= product.shape[1] else product @ product.T
+    eigenvalues = np.linalg.eigvalsh(square)
+    return float(np.sqrt(np.clip(eigenvalues, 0.0, None)).sum())
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """(D, R) float64 with factor @ factor.T = covariance; R < D when it has no more directions than that."""
+    floor = len(covariance) * np.finfo(np.float64).eps
+    try:
+        lower: np.ndarray = np.linalg.cholesky(covariance)
+        if np.diagonal(lower).min() ** 2 > floor * np.diagonal(covariance).max():
+            return lower
+    except np.linalg.LinAlgError:
+        pass  # singular: fewer images than dimensions, or features that never vary
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    # Directions of rounding error only: the root of 1e-16 would be 1e-8, a thousand times over.
+    kept = eigenvalues > floor * max(float(eigenvalues[-1]), 0.0)
+    factor: np.ndarray = vectors[:, kept] * np.sqrt(eigenvalues[kept])
+    return factor
