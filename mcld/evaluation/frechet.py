@@ -68,7 +68,8 @@ class StatisticsAccumulator:
         """Of all that was added. Raises DataError for fewer than two images."""
         if self._count < MIN_IMAGES:
             raise DataError(
-                f"features: {self._count} images, a Fréchet distance needs at least {MIN_IMAGES}; evaluate more"
+                f"features: {self._count} images, a Fréchet distance needs at least {MIN_IMAGES}; "
+                "evaluate more"
             )
         covariance = self._scatter / (self._count - 1)
         return FeatureStatistics(mean=self._mean, covariance=covariance, count=self._count)

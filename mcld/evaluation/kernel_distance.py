@@ -1,8 +1,8 @@
 """The kernel distance of two sets of features: KID (Bińkowski et al. 2018).
 
-The unbiased estimate of the squared maximum mean discrepancy under k(x, y) = (x . y / D + 1)^3, as a mean over
-random subsets. Without bias it may be below 0 where the sets do not differ, and unlike FID it does not depend
-on how many images there are.
+The unbiased estimate of the squared maximum mean discrepancy under k(x, y) = (x . y / D + 1)^3, as a mean
+over random subsets. Without bias it may be below 0 where the sets do not differ, and unlike FID's its
+expectation does not depend on how many images there are.
 
 Public: `kernel_distance(first, second, *, num_subsets, subset_size, seed)`, `KernelDistance`.
 """

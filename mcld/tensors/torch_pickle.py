@@ -135,9 +135,17 @@ def _parameter(data: StoredTensor, requires_grad: object, hooks: object) -> Stor
     return data
 
 
-def _ordered_dict() -> dict[str | int, object]:
-    """collections.OrderedDict, filled afterwards: Python's dicts keep their order too."""
-    return {}
+def _ordered_dict(items: object = ()) -> dict[str | int, object]:
+    """collections.OrderedDict, filled afterwards, or by Python 2 at once: dicts keep their order too."""
+    if not isinstance(items, list | tuple):
+        raise TypeError
+    filled: dict[str | int, object] = {}
+    for item in items:
+        key, value = item
+        if not isinstance(key, str | int):
+            raise TypeError
+        filled[key] = value
+    return filled
 
 
 def _size(values: tuple[Any, ...]) -> tuple[Any, ...]:

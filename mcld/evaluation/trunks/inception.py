@@ -35,7 +35,8 @@ FEATURE_DIM = 2048
 ORIGINS: dict[Layout, str] = {
     "torchvision": "torchvision's Inception-v3 IMAGENET1K_V1, inception_v3_google-0cc3c7bd.pth from "
     "download.pytorch.org/models",
-    "tf": "the TensorFlow port pt_inception-2015-12-05-6726825d.pth from the releases of mseitzer/pytorch-fid",
+    "tf": "the TensorFlow port pt_inception-2015-12-05-6726825d.pth from the releases of "
+    "mseitzer/pytorch-fid",
 }
 NUM_CLASSES: dict[Layout, int] = {"torchvision": 1000, "tf": 1008}
 
@@ -80,8 +81,8 @@ class Inception(nn.Module):
 def load_inception(path: Path, *, layout: Layout, expected_sha256: str | None = None) -> Inception:
     """The network with the weights of a published file, for inference, channels last, on the CPU.
 
-    Raises WeightsError naming the file, and the names that are missing, unexpected or of another shape: a file
-    of one layout is refused under the other, since the classes are not as many.
+    Raises WeightsError naming the file, and the names that are missing, unexpected or of another shape: a
+    file of one layout is refused under the other, since the classes are not as many.
     """
     with torch.device("meta"):
         network = Inception(layout)

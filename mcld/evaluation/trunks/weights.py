@@ -16,7 +16,7 @@ from mcld.errors import WeightsError
 from mcld.storage import sha256_of_file
 from mcld.tensors.files import check_fit, read_tensors
 
-# A counter of training steps beside every batch norm: files of before PyTorch 0.4.1 lack it, no output needs it.
+# A counter of training steps beside every batch norm: old files lack it, and no output needs it.
 STEP_COUNTER = ".num_batches_tracked"
 # PyTorch's hub: "the filename should follow filename-<sha256>.ext, the first eight or more digits".
 _PUBLISHED_NAME = re.compile(r".*-([0-9a-f]{8,64})\.[a-z]+")
@@ -56,13 +56,13 @@ def _check_sha256(path: Path, *, expected: str | None, origin: str) -> None:
     found = sha256_of_file(path)
     if expected is not None and found != expected:
         raise WeightsError(
-            f"{path}: sha256 is {found}, expected {expected} by evaluate.expected_sha256; the file is damaged "
-            f"or another one: copy {origin} again"
+            f"{path}: sha256 is {found}, expected {expected} by evaluate.expected_sha256; the file is "
+            f"damaged or another one: copy {origin} again"
         )
     if expected is None and published is not None and not found.startswith(published[1]):
         logger.warning(
-            "%s: its sha256 does not begin with %s, as its name says; it may be damaged: copy it again, or set "
-            "evaluate.expected_sha256: %s if it is right",
+            "%s: its sha256 does not begin with %s, as its name says; it may be damaged: copy it again, or "
+            "set evaluate.expected_sha256: %s if it is right",
             path,
             published[1],
             found,
