@@ -135,16 +135,18 @@ def _parameter(data: StoredTensor, requires_grad: object, hooks: object) -> Stor
     return data
 
 
-def _ordered_dict(items: object = ()) -> dict[str | int, object]:
+def _ordered_dict(pairs: object = None) -> dict[str | int, object]:
     """collections.OrderedDict, filled afterwards, or by Python 2 at once: dicts keep their order too."""
-    if not isinstance(items, list | tuple):
+    if pairs is None:
+        return {}
+    if not isinstance(pairs, list):
         raise TypeError
     filled: dict[str | int, object] = {}
-    for item in items:
-        key, value = item
+    for key, value in pairs:
         if not isinstance(key, str | int):
             raise TypeError
         filled[key] = value
+    pairs.clear()  # moved, not copied: copies of one list could be asked for without end
     return filled
 
 

@@ -39,13 +39,13 @@ def prepare_fid(images_BHWC: Tensor) -> Tensor:
 
 
 def prepare_clean_fid(images_BHWC: Tensor) -> Tensor:
-    """As clean-fid (Parmar et al. 2022), whose filter is Pillow's: an overshoot beyond 0 and 255 stays.
+    """As clean-fid 0.1.35 (Parmar et al. 2022): Pillow's filter on numbers, clipped to 0 and 255, not rounded.
 
-    PyTorch's antialiased bicubic is the same filter, and does a batch at once.
+    PyTorch's antialiased bicubic is the same filter, and does a batch at once. Pillow's weights are float64.
     """
-    levels_BCHW = _channels_first(images_BHWC)
+    levels_BCHW = _channels_first(images_BHWC).double()
     resized_BCHW = F.interpolate(levels_BCHW, size=SIZE, mode="bicubic", antialias=True)
-    return (resized_BCHW - 128.0) / 128.0
+    return (resized_BCHW.float().clamp(0.0, 255.0) - 128.0) / 128.0
 
 
 def prepare_lpips(images_BHWC: Tensor) -> Tensor:
