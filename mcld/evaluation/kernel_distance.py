@@ -4,6 +4,9 @@ The unbiased estimate of the squared maximum mean discrepancy under k(x, y) = (x
 over random subsets. Without bias it may be below 0 where the sets do not differ, and unlike FID's its
 expectation does not depend on how many images there are.
 
+The estimate is torchmetrics'. Its class is not used: it draws subsets from PyTorch's global generator, and
+refuses sets smaller than a subset.
+
 Public: `kernel_distance(first, second, *, num_subsets, subset_size, seed)`, `KernelDistance`.
 """
 
@@ -32,8 +35,8 @@ def kernel_distance(
 ) -> KernelDistance:
     """Of (N, D) and (M, D) features; the same seed draws the same subsets.
 
-    Subsets are no larger than the smaller set. Raises DataError for fewer than two images, and for NaN or
-    infinity.
+    Subsets are no larger than the smaller set; where one holds all of both, there is no other, and `std` is
+    0. Raises DataError for fewer than two images, and for NaN or infinity.
     """
     assert first.shape[1] == second.shape[1]
     assert num_subsets >= 1
@@ -48,6 +51,8 @@ def kernel_distance(
             "features: NaN or infinity among them; the network's weights are damaged or its precision too low"
         )
     wide_first, wide_second = first.astype(np.float64), second.astype(np.float64)
+    if size == len(first) == len(second):
+        return KernelDistance(mean=discrepancy(wide_first, wide_second), std=0.0)
     values = []
     for index in range(num_subsets):
         generator = np.random.default_rng((seed, index))
@@ -59,17 +64,8 @@ def kernel_distance(
 
 def discrepancy(first: np.ndarray, second: np.ndarray) -> float:
     """The unbiased squared maximum mean discrepancy of two sets of as many features, (N, D) float64."""
+    import torch  # only here: it and torchmetrics take seconds to load
+    from torchmetrics.image.kid import poly_mmd
+
     assert first.shape == second.shape
-    num = len(first)
-    within = _sum_of_others(_kernel(first, first)) + _sum_of_others(_kernel(second, second))
-    return within / (num * (num - 1)) - 2.0 * float(_kernel(first, second).mean())
-
-
-def _kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    values: np.ndarray = (first @ second.T / first.shape[1] + 1.0) ** DEGREE
-    return values
-
-
-def _sum_of_others(kernel: np.ndarray) -> float:
-    """Without the diagonal: that an image is like itself says nothing."""
-    return float(kernel.sum() - np.trace(kernel))
+    return float(poly_mmd(torch.from_numpy(first), torch.from_numpy(second), degree=DEGREE))

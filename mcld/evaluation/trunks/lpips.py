@@ -41,16 +41,22 @@ class Lpips(nn.Module):
         self.register_buffer("scale", torch.tensor(SCALE)[:, None, None])
 
     def forward(self, image_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
-        """As the class says. Symmetric; every image is looked at on its own, whatever lies beside it."""
+        """As the class says. Symmetric, and exactly 0 for equal images: both are in batches of one size."""
         assert image_BCHW.shape == target_BCHW.shape
-        num_images = len(image_BCHW)
-        both_BCHW = (torch.cat((image_BCHW, target_BCHW)) - self.shift) / self.scale
-        distance_B = image_BCHW.new_zeros(num_images)
-        for activation, head_C in zip(self.trunk(both_BCHW), self.heads, strict=True):
-            unit_BCHW = activation / (activation.square().sum(dim=1, keepdim=True).sqrt() + NORM_EPSILON)
-            squared_BCHW = (unit_BCHW[:num_images] - unit_BCHW[num_images:]).square()
+        distance_B = image_BCHW.new_zeros(len(image_BCHW))
+        pairs = zip(self._activations(image_BCHW), self._activations(target_BCHW), strict=True)
+        for (seen_BCHW, wanted_BCHW), head_C in zip(pairs, self.heads, strict=True):
+            squared_BCHW = (_unit(seen_BCHW) - _unit(wanted_BCHW)).square()
             distance_B = distance_B + torch.einsum("bchw,c->bhw", squared_BCHW, head_C).mean(dim=(1, 2))
         return distance_B
+
+    def _activations(self, image_BCHW: Tensor) -> list[Tensor]:
+        activations: list[Tensor] = self.trunk((image_BCHW - self.shift) / self.scale)
+        return activations
+
+
+def _unit(activation_BCHW: Tensor) -> Tensor:
+    return activation_BCHW / (activation_BCHW.square().sum(dim=1, keepdim=True).sqrt() + NORM_EPSILON)
 
 
 def load_lpips(

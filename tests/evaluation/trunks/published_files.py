@@ -24,7 +24,7 @@ def recipe_weights(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         shape = tuple(like.shape)
         if name.startswith(CLASSIFIERS) or not like.is_floating_point():
             values = np.zeros(shape, np.float16 if name.startswith("classifier.") else np.float32)
-        elif name.endswith("bn.weight") or name.endswith("running_var"):
+        elif name.endswith(("bn.weight", "running_var")):
             values = generator.uniform(0.5, 1.5, shape).astype(np.float32)
         elif len(shape) == 4:
             scale = np.float32((2.0 / np.prod(shape[1:])) ** 0.5)
@@ -39,7 +39,9 @@ def recipe_heads(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of LPIPS's heads, none negative."""
     return {
         name: torch.from_numpy(
-            np.random.default_rng(zlib.crc32(name.encode())).uniform(0, 1, tuple(like.shape)).astype("float32")
+            np.random.default_rng(zlib.crc32(name.encode()))
+            .uniform(0, 1, tuple(like.shape))
+            .astype("float32")
         )
         for name, like in wanted.items()
     }
