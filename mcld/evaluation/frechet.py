@@ -2,12 +2,11 @@
 
     d2 = |m1 - m2|2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2)        (Dowson and Landau 1982; Heusel et al. 2017)
 
-The product C1 C2 is not symmetric, and its matrix root costs minutes. Only the trace is wanted: with
-C = L L^T the product has the eigenvalues of the symmetric (L2^T L1)^T (L2^T L1), and the trace is the sum of
-their roots. All in float64.
+The product C1 C2 is not symmetric, and its matrix root is slow. Only the trace is wanted: with C1 = L L^T the
+product has the eigenvalues of the symmetric L^T C2 L, and the trace is the sum of their roots; in float64.
 
-torchmetrics gives the same number, from eigenvalues of C1 C2 itself, which take several times longer; it
-also wants images where we keep statistics, and sums squares, in float32 unless told otherwise. It is not used.
+torchmetrics gives the same number, from eigenvalues of C1 C2 itself, which take several times longer; it also
+wants images where we keep statistics, and sums squares, in float32 unless told otherwise. Not used here.
 
 Public: `FeatureStatistics`, `StatisticsAccumulator`, `frechet_distance(first, second)`.
 """
@@ -21,7 +20,7 @@ import numpy as np
 from mcld.errors import DataError
 
 MIN_IMAGES = 2  # one image has no covariance
-FEW = 4  # fewer images than a quarter of the dimensions: a factor is found step by step, without LAPACK
+FEW = 4  # a rank below a quarter of the dimensions is found step by step faster than by eigenvectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,42 +83,57 @@ def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> flo
     assert first.mean.shape == second.mean.shape
     step = first.mean - second.mean
     spread = float(np.trace(first.covariance) + np.trace(second.covariance))
-    shared = _trace_of_root(first, second)
+    shared = trace_of_root(first, second)
     return max(0.0, float(step @ step) + spread - 2.0 * shared)
 
 
-def _trace_of_root(first: FeatureStatistics, second: FeatureStatistics) -> float:
+def trace_of_root(first: FeatureStatistics, second: FeatureStatistics) -> float:
     """tr (C1 C2)^(1/2)."""
-    product = _factor(second).T @ _factor(first)
-    # Of product^T product and product product^T, the smaller: the others of its eigenvalues are 0.
-    square = product.T @ product if product.shape[0] >= product.shape[1] else product @ product.T
-    eigenvalues = np.linalg.eigvalsh(square)
-    return float(np.sqrt(np.clip(eigenvalues, 0.0, None)).sum())
+    inner = None
+    if min(first.count, second.count) > len(first.mean):
+        inner = _inner_by_cholesky(first.covariance, second=second.covariance)
+    if inner is None:
+        product = _factor(second).T @ _factor(first)
+        # Of product^T product and product product^T, the smaller: the others of its eigenvalues are 0.
+        inner = product.T @ product if product.shape[0] >= product.shape[1] else product @ product.T
+    return float(np.sqrt(np.clip(np.linalg.eigvalsh(inner), 0.0, None)).sum())
+
+
+def _inner_by_cholesky(first: np.ndarray, *, second: np.ndarray) -> np.ndarray | None:
+    """L^T C2 L in the lower triangle, where C1 = L L^T; None when C1 is singular."""
+    from scipy.linalg.lapack import dsygst  # half the operations of two products
+
+    try:
+        lower = np.linalg.cholesky(first)
+    except np.linalg.LinAlgError:  # features that never vary, or that others determine
+        return None
+    if np.diagonal(lower).min() ** 2 <= _rounding(first):
+        return None
+    inner, info = dsygst(second, lower, itype=2, lower=1)
+    assert info == 0
+    return np.asarray(inner)
+
+
+def _rounding(covariance: np.ndarray) -> float:
+    """Variances up to this are rounding: the root of 1e-16 would be 1e-8, a thousand times over."""
+    return float(len(covariance) * np.finfo(np.float64).eps * np.diagonal(covariance).max())
 
 
 def _factor(statistics: FeatureStatistics) -> np.ndarray:
     """(D, R) float64 with factor @ factor.T = covariance; R < D when it has no more directions than that."""
     covariance = statistics.covariance
-    floor = len(covariance) * np.finfo(np.float64).eps
     if FEW * statistics.count <= len(covariance):
-        return _low_rank_factor(covariance, max_rank=statistics.count - 1, floor=floor)
-    try:
-        lower: np.ndarray = np.linalg.cholesky(covariance)
-        if np.diagonal(lower).min() ** 2 > floor * np.diagonal(covariance).max():
-            return lower
-    except np.linalg.LinAlgError:
-        pass  # singular: fewer images than dimensions, or features that never vary
+        return _low_rank_factor(covariance, max_rank=statistics.count - 1)
     eigenvalues, vectors = np.linalg.eigh(covariance)
-    # Directions of rounding error only: the root of 1e-16 would be 1e-8, a thousand times over.
-    kept = eigenvalues > floor * max(float(eigenvalues[-1]), 0.0)
+    kept = eigenvalues > _rounding(covariance)
     factor: np.ndarray = vectors[:, kept] * np.sqrt(eigenvalues[kept])
     return factor
 
 
-def _low_rank_factor(covariance: np.ndarray, *, max_rank: int, floor: float) -> np.ndarray:
+def _low_rank_factor(covariance: np.ndarray, *, max_rank: int) -> np.ndarray:
     """Cholesky's factor with pivoting (Harbrecht et al. 2012): R^2 D operations instead of D^3."""
     residual = np.diagonal(covariance).copy()
-    smallest = floor * float(residual.max())
+    smallest = _rounding(covariance)
     rows = np.zeros((max_rank, len(covariance)))
     for rank in range(max_rank):
         pivot = int(residual.argmax())
