@@ -3,8 +3,8 @@
     python -m benchmarks.inception                      two threads of a processor
     python -m benchmarks.inception --batch 64           a GPU
 
-The weights are made, since the time does not depend on them. Images are as large as generated ones, 512 x 352.
-One JSON line a result.
+The weights are made, since the time does not depend on them. Images are as large as generated ones,
+512 x 352. One JSON line a result.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks.measure import machine, measure, show
-from mcld.evaluation.trunks import Inception, Lpips, prepare_a, prepare_clean_fid, prepare_fid, prepare_lpips
-from mcld.evaluation.trunks import alexnet, squeezenet  # isort: skip
+from mcld.evaluation.trunks import (
+    Inception,
+    Lpips,
+    alexnet,
+    prepare_a,
+    prepare_clean_fid,
+    prepare_fid,
+    prepare_lpips,
+    squeezenet,
+)
 
 HEIGHT_PX, WIDTH_PX = 512, 352
 PREPARATIONS: dict[str, Callable[[Tensor], Tensor]] = {
