@@ -10,6 +10,11 @@ from torch import Tensor
 
 from mcld.errors import WeightsError
 from mcld.evaluation.trunks.inception import Inception, Layout, load_inception, published_state
+from mcld.evaluation.trunks.inception_blocks import (
+    average_with_padding,
+    average_without_padding,
+    maximum,
+)
 from mcld.evaluation.trunks.inputs import prepare_a, prepare_clean_fid, prepare_fid
 from mcld.storage import sha256_of_file
 from mcld.tensors.files import write_tensors
@@ -71,6 +76,38 @@ def test_the_tf_layout_gives_clean_fids_features(tf_network: Inception) -> None:
     assert_features(
         tf_network(prepare_clean_fid(recipe_images(2, height_px=64, width_px=48))), of="clean_fid"
     )
+
+
+def test_layouts_with_the_same_weights_differ_by_their_pooling_alone(tf_network: Inception) -> None:
+    image = prepare_fid(recipe_images(1, height_px=64, width_px=48))
+    assert not torch.allclose(_in_layout("torchvision", of=tf_network)(image), tf_network(image), rtol=0.01)
+    blind = _in_layout("tf", of=tf_network, without_pooling=True)
+    assert torch.equal(_in_layout("torchvision", of=blind)(image), blind(image))
+
+
+def _in_layout(layout: Layout, *, of: Inception, without_pooling: bool = False) -> Inception:
+    """The same weights in another network; or those of the branches that pool zero."""
+    state = {
+        name: torch.zeros_like(value)
+        if without_pooling and "branch_pool.bn" in name and not name.endswith("running_var")
+        else value
+        for name, value in of.state_dict().items()
+    }
+    with torch.device("meta"):
+        network = Inception(layout)
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def test_the_three_ways_to_pool() -> None:
+    """Ones with a 2 in the middle: a corner sees four pixels, and five zeros beyond the border or none."""
+    features = torch.ones(1, 1, 3, 3)
+    features[0, 0, 1, 1] = 2.0
+    found = [pool(features)[0, 0, 0, 0].item() for pool in (average_with_padding, average_without_padding)]
+    assert found == pytest.approx([5 / 9, 5 / 4])
+    assert average_with_padding(features)[0, 0, 1, 1] == average_without_padding(features)[0, 0, 1, 1]
+    assert maximum(-features)[0, 0, 0, 0] == -1.0  # padding is no zero here
+    assert maximum(features)[0, 0].tolist() == [[2.0] * 3] * 3
 
 
 def test_the_network_is_ready_for_inference(tf_network: Inception) -> None:
