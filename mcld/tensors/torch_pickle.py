@@ -79,7 +79,9 @@ def interpret(stream: Stream) -> Interpreted:
             raise UnsafePickleError(f"its pickle describes the storage {shown(key)} in two ways")
         return reference
 
-    vocabulary = Vocabulary(calls=_CALLS, names=_NAMES, set_state=_drop_metadata, refer=refer)
+    vocabulary = Vocabulary(
+        calls=_CALLS, names=_NAMES, literals=_LITERALS, set_state=_drop_metadata, refer=refer
+    )
     return Interpreted(value=follow(stream, vocabulary=vocabulary), storages=storages)
 
 
@@ -133,9 +135,19 @@ def _parameter(data: StoredTensor, requires_grad: object, hooks: object) -> Stor
     return data
 
 
-def _ordered_dict() -> dict[str | int, object]:
-    """collections.OrderedDict, filled afterwards: Python's dicts keep their order too."""
-    return {}
+def _ordered_dict(pairs: object = None) -> dict[str | int, object]:
+    """collections.OrderedDict, filled afterwards, or by Python 2 at once: dicts keep their order too."""
+    if pairs is None:
+        return {}
+    if not isinstance(pairs, list):
+        raise TypeError
+    filled: dict[str | int, object] = {}
+    for key, value in pairs:
+        if not isinstance(key, str | int):
+            raise TypeError
+        filled[key] = value
+    pairs.clear()  # moved, not copied: copies of one list could be asked for without end
+    return filled
 
 
 def _size(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -153,4 +165,6 @@ _CALLS: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor_v3": _untyped_tensor,
     "torch._utils._rebuild_parameter": _parameter,
 }
+# Text as Python 2 wrote it: LPIPS's published heads are such files.
+_LITERALS = frozenset(("SHORT_BINSTRING", "BINSTRING"))
 _NAMES = frozenset((*TYPED_STORAGES, *UNTYPED_STORAGES, *DTYPE_NAMES))

@@ -217,6 +217,16 @@ def test_the_hand_made_program_is_a_tensor(tmp_path: Path) -> None:
     assert_equal(read_pickled_tensors(tmp_path / "a.pth"), {"a": torch.tensor([1.0, 2.0, 3.0, 4.0])})
 
 
+def test_a_state_dict_of_python_2_is_read(tmp_path: Path) -> None:
+    """Its names are byte strings, and its OrderedDict is handed its items: so are LPIPS's published heads."""
+    storage = STORAGE.replace(b"X\x07\x00\x00\x00storage", b"U\x07storage") % b"K\x04"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n" + storage + b"K\x00K\x04\x85K\x01\x85\x89}tR"
+    program = b"\x80\x02ccollections\nOrderedDict\n](](T\x01\x00\x00\x00a" + tensor + b"ee\x85R."
+    numbers = struct.pack("<4f", 1, 2, 3, 4)
+    _write_pickle(tmp_path / "a.pth", program, entries={"data/0": numbers})
+    assert_equal(read_pickled_tensors(tmp_path / "a.pth"), {"a": torch.tensor([1.0, 2.0, 3.0, 4.0])})
+
+
 HUGE = b"\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01"  # LONG1 of 2 ** 64
 MILLIONS = b"J\xff\xff\xff\x7f"
 PROGRAMS = {
@@ -248,6 +258,8 @@ PROGRAMS = {
     "a deep tuple as a persistent id": b"\x80\x02)" + b"\x85" * 100_000 + b"Q.",
     "a deep tuple as a module": b"\x80\x04)" + b"\x85" * 100_000 + b"\x8c\x01a\x93.",
     "an object of ours": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
+    "an OrderedDict of a text": b"\x80\x02ccollections\nOrderedDict\nX\x02\x00\x00\x00ab\x85R.",
+    "an OrderedDict of dicts": b"\x80\x02ccollections\nOrderedDict\n](}]K\x01e\x85R.",
     "an instance": b"(ios\nsystem\n.",
     "an extension": b"\x80\x02\x82\x01.",
     "a text persistent id": b"Pwhatever\n.",
