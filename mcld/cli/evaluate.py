@@ -68,6 +68,7 @@ def evaluate_command(
 
 def describe_folder(report: Report) -> str:
     """A scored folder's row in words: its numbers, what is odd, what has no number, and where it lies."""
+    from mcld.evaluation.score_table import Cell, cell_text
     from mcld.stages.evaluate import ROWS_NAME
     from mcld.storage import read_json
 
@@ -81,12 +82,9 @@ def describe_folder(report: Report) -> str:
     ]
     lines += [f"  warning: {label}" for label in row["labels"]]
     lines += [f"  left out: {count}, {reason}" for reason, count in row["excluded"].items()]
-    lines += [
-        f"  {metric:<22}{found['mean']:9.4f}  ({found['low']:.4f} – {found['high']:.4f})"
-        for metric, found in row["rows"][name].items()
-        if found["mean"] is not None
-    ]
-    lines += [f"  {metric:<22}{found['value']:9.4f}" for metric, found in row["sets"].get(name, {}).items()]
+    found = {metric: Cell.of(cell) for metric, cell in row["rows"][name].items()}
+    found |= {metric: Cell.of(cell, key="value") for metric, cell in row["sets"].get(name, {}).items()}
+    lines += [f"  {metric:<22}{cell_text(cell)}" for metric, cell in found.items() if cell.value is not None]
     if row["absent"]:
         lines.append(f"  no number: {', '.join(sorted(row['absent']))}; reasons in {path}")
     lines.append("`mcld evaluate --table` shows it beside the others")

@@ -24,6 +24,11 @@ class Cell:
     low: float | None = None
     high: float | None = None
 
+    @classmethod
+    def of(cls, found: Mapping[str, float | None], *, key: str = "mean") -> Cell:
+        """From an entry of rows.json; `key` is that of the number. Raises KeyError where it has none."""
+        return cls(value=found[key], low=found.get("low"), high=found.get("high"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRow:
@@ -81,7 +86,7 @@ def _table(
         return None
     names = [metric.name for metric in shown]
     lines = [
-        (_name(row), row.data_set, str(row.num_pairs), *(_cell_text(row.values.get(name)) for name in names))
+        (_name(row), row.data_set, str(row.num_pairs), *(cell_text(row.values.get(name)) for name in names))
         for row in rows
         if any(name in row.values for name in names)
     ]
@@ -109,7 +114,7 @@ def _protocol_title(protocol: str) -> str:
     return f"Protocol {protocol}, {PROTOCOL_MEANINGS[protocol]}"
 
 
-def _cell_text(cell: Cell | None) -> str:
+def cell_text(cell: Cell | None) -> str:
     """The value, and half of its interval's width; a dash where there is none."""
     if cell is None or cell.value is None:
         return "–"

@@ -113,7 +113,14 @@ def score_folder(request: FolderRequest, params: Params, *, workspace: Workspace
             task.out_dir / PER_PAIR_NAME, name=task.name, pairs=pairs, images=task.images, scores=scores
         )
         write_json(task.out_dir / EXCLUSIONS_NAME, value=[asdict(exclusion) for exclusion in exclusions])
-        row = _row(task, manifest=manifest, scores=scores, weighted=weighted, exclusions=exclusions)
+        row = _row(
+            task,
+            manifest=manifest,
+            scores=scores,
+            groups=[task.images[pair.target].outfit_key for pair in pairs],
+            weighted=weighted,
+            exclusions=exclusions,
+        )
         write_json(task.out_dir / ROWS_NAME, value=row)
         faults.passing(f"{STAGE}:folder_rows_written")
         names = (PER_PAIR_NAME, ROWS_NAME, EXCLUSIONS_NAME)
@@ -255,11 +262,12 @@ def _row(
     *,
     manifest: Manifest,
     scores: Scores,
+    groups: Sequence[str],
     weighted: WeightedScores,
     exclusions: Sequence[Exclusion],
 ) -> dict[str, object]:
     """rows.json: in the shape of the stage's own, with one row and what is to be said of it."""
-    found, without_iuv = estimates(scores, manifest=manifest)
+    found, without_iuv = estimates(scores, groups=groups, manifest=manifest)
     section = task.params.generate
     return {
         "name": task.name,

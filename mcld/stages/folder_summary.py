@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mcld.evaluation.summary import estimate
+from mcld.evaluation.intervals import estimate
 from mcld.stages.folder_part import JPEG, RESIZED, WITHOUT_IUV, FolderPair
 from mcld.storage import atomic_path
 from mcld.types import ImageRecord, Manifest
@@ -28,8 +28,13 @@ def labels(manifest: Manifest, *, num_expected: int) -> list[str]:
     return said
 
 
-def estimates(scores: Scores, *, manifest: Manifest) -> tuple[dict[str, object], dict[str, str]]:
-    """Metric to its estimate, as in rows.json, and why others have none."""
+def estimates(
+    scores: Scores, *, groups: Sequence[str], manifest: Manifest
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Metric to its estimate, as in rows.json, and why others have none.
+
+    `groups` names every pair's outfit.
+    """
     found: dict[str, object] = {}
     absent: dict[str, str] = {}
     has_no_iuv = manifest.counts.get(WITHOUT_IUV, 0) == manifest.num_items
@@ -37,7 +42,7 @@ def estimates(scores: Scores, *, manifest: Manifest) -> tuple[dict[str, object],
         if has_no_iuv and all(value is None for value in values):
             absent[name] = NEEDS_IUV
         else:
-            found[name] = asdict(estimate(values))
+            found[name] = asdict(estimate(values, groups=groups))
     return found, absent
 
 

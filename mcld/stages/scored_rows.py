@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from mcld.config import DatasetParams
 from mcld.data.manifest import MANIFEST_NAME
@@ -59,9 +59,5 @@ def _read(directory: Path, *, kind: Literal["own", "folder"], data_set: str) -> 
         ) from error
 
 
-def _cells(by_metric: Mapping[str, Mapping[str, object]], *, key: str) -> dict[str, Cell]:
-    cells: dict[str, Cell] = {}
-    for name, found in by_metric.items():
-        numbers = cast("Mapping[str, float | None]", found)
-        cells[name] = Cell(value=numbers[key], low=numbers.get("low"), high=numbers.get("high"))
-    return cells
+def _cells(by_metric: Mapping[str, Mapping[str, float | None]], *, key: str) -> dict[str, Cell]:
+    return {name: Cell.of(found, key=key) for name, found in by_metric.items()}
