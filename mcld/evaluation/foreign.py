@@ -1,7 +1,7 @@
-"""Galleries that others made: which file shows which pair, told by its name.
+"""Image folders that others made: which file shows which pair, told by its name.
 
-A published gallery is a folder of pictures, each named after a source and a target as DeepFashion's lists
-spell them. The spellings in circulation differ in what stands between and behind the two names:
+A published one holds pictures, each named after a source and a target as DeepFashion's lists spell them. The
+spellings in circulation differ in what stands between and behind the two names:
 
 mcld   SOURCE_2_TARGET.png          MCLD's test.py, in a folder a size: 256/, 512/
 pidm   SOURCE_2_TARGET_vis.png      as PIDM's metrics.py takes names apart; flow-based methods before it too
@@ -37,7 +37,7 @@ _TWO_NAMES = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convention:
-    """How a gallery's files are named."""
+    """How the files of an image folder are named."""
 
     name: str
     example: str
@@ -57,7 +57,7 @@ OWN = Convention(name="generate", example=f"{PAIRS_NAME} with {OWN_ROW}/000000.p
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GalleryImage:
+class FolderImage:
     """One picture and the image keys of its pair."""
 
     path: Path
@@ -66,11 +66,11 @@ class GalleryImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gallery:
+class ImageFolder:
     """A folder whose naming is understood; `exclusions` are the pictures that are named otherwise."""
 
     convention: Convention
-    images: tuple[GalleryImage, ...]
+    images: tuple[FolderImage, ...]
     exclusions: tuple[Exclusion, ...] = ()
 
 
@@ -97,7 +97,7 @@ def find_images(folder: Path, *, height_px: int) -> Path:
     raise DataError(f"{folder}: holds no images; give the folder of generated images")
 
 
-def read_gallery(directory: Path) -> Gallery:
+def read_image_folder(directory: Path) -> ImageFolder:
     """Tell by the names which pair each picture shows.
 
     Raises DataError when no naming fits, with examples; when the pictures are named after single images, as
@@ -105,30 +105,30 @@ def read_gallery(directory: Path) -> Gallery:
     """
     paths = _pictures(directory)
     if (directory.parent / PAIRS_NAME).is_file() and directory.name == OWN_ROW:
-        return _own_gallery(directory, paths=paths)
+        return _own_folder(directory, paths=paths)
     parsed = [(path, _parse(path.name)) for path in paths]
     counts = Counter(found[0].name for _, found in parsed if found)
     if not counts:
         raise DataError(_unknown_naming(directory, paths=paths))
     name = counts.most_common(1)[0][0]
     convention = next(convention for convention in CONVENTIONS if convention.name == name)
-    images: list[GalleryImage] = []
+    images: list[FolderImage] = []
     exclusions: list[Exclusion] = []
     for path, found in parsed:
         if found and found[0] is convention:
-            images.append(GalleryImage(path=path, source=found[1], target=found[2]))
+            images.append(FolderImage(path=path, source=found[1], target=found[2]))
         else:
             reason = f"not named as the others are, {convention.example}"
             exclusions.append(Exclusion(key=path.name, reason=reason, stage=STAGE))
     _check_unique(images, directory=directory)
-    return Gallery(convention=convention, images=tuple(images), exclusions=tuple(exclusions))
+    return ImageFolder(convention=convention, images=tuple(images), exclusions=tuple(exclusions))
 
 
-def _own_gallery(directory: Path, *, paths: Sequence[Path]) -> Gallery:
+def _own_folder(directory: Path, *, paths: Sequence[Path]) -> ImageFolder:
     """What our stage `generate` made, here or elsewhere: numbered, with the pairs in a list beside."""
     pairs = {pair.id: pair for pair in read_pairs(directory.parent)}
     images = tuple(
-        GalleryImage(path=path, source=pairs[path.stem].source, target=pairs[path.stem].target)
+        FolderImage(path=path, source=pairs[path.stem].source, target=pairs[path.stem].target)
         for path in paths
         if path.stem in pairs
     )
@@ -138,7 +138,7 @@ def _own_gallery(directory: Path, *, paths: Sequence[Path]) -> Gallery:
         if path.stem not in pairs
     )
     _check_unique(images, directory=directory)
-    return Gallery(convention=OWN, images=images, exclusions=exclusions)
+    return ImageFolder(convention=OWN, images=images, exclusions=exclusions)
 
 
 def _pictures(directory: Path) -> list[Path]:
@@ -184,7 +184,7 @@ def _is_single(file_name: str) -> bool:
     return True
 
 
-def _check_unique(images: Iterable[GalleryImage], *, directory: Path) -> None:
+def _check_unique(images: Iterable[FolderImage], *, directory: Path) -> None:
     seen: dict[tuple[str, str], str] = {}
     for image in images:
         other = seen.setdefault((image.source, image.target), image.path.name)

@@ -1,4 +1,4 @@
-"""One picture of somebody else's gallery: as it must be to be scored, or why it is not."""
+"""One picture of somebody else's folder: as it must be to be scored, or why it is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One's own rows, other people's galleries and printed numbers, side by side, by protocol and size."""
+"""One's own rows, other people's images and printed numbers, side by side, by protocol and size."""
 
 from __future__ import annotations
 
@@ -132,8 +132,11 @@ def _notes(rows: Sequence[ScoredRow]) -> tuple[str, ...]:
         notes.append(
             f"rows on {', '.join(others)} are not comparable with those on {published.DATA_SET}: other images"
         )
-    if any(row.num_pairs != published.NUM_PAIRS for row in rows if row.data_set == published.DATA_SET):
-        notes.append("rows on other numbers of pairs are not comparable; FID least of all")
+    numbers = {row.num_pairs for row in rows}
+    if any(row.data_set == published.DATA_SET for row in rows):
+        numbers.add(published.NUM_PAIRS)
+    if len(numbers) > 1:
+        notes.append("rows on different numbers of pairs are not comparable, FID least of all")
     sources = dict.fromkeys(row.source for row in PUBLISHED)
     notes.append(
         f"{PUBLISHED_MARK}: not computed here but printed, protocol {published.PROTOCOL}, "

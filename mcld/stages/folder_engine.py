@@ -14,7 +14,7 @@ from mcld.workspace import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredImage:
-    """A picture of a gallery that was scored, and the images of its pair."""
+    """A picture of an image folder that was scored, and the images of its pair."""
 
     path: Path
     source: ImageRecord

@@ -1,4 +1,4 @@
-"""Which test pair of this workspace each picture of a gallery shows, and whether enough of them are shown."""
+"""Which test pair of this workspace each picture of an image folder shows, and whether enough are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from mcld.config import DatasetParams
 from mcld.data.index import DatasetIndex
 from mcld.errors import DataError
-from mcld.evaluation.foreign import Gallery
+from mcld.evaluation.foreign import ImageFolder
 from mcld.evaluation.foreign_image import SIDE_BY_SIDE
 from mcld.evaluation.protocols import MIN_PAIRS
 from mcld.stages.folder_part import STAGE, FolderPair
@@ -25,15 +25,15 @@ def ordered_test_pairs(index: DatasetIndex) -> tuple[Pair, ...]:
 
 
 def match_pairs(
-    gallery: Gallery, *, pairs: Sequence[Pair]
+    image_folder: ImageFolder, *, pairs: Sequence[Pair]
 ) -> tuple[tuple[FolderPair, ...], tuple[Exclusion, ...]]:
-    """The pairs that the gallery shows, and what does not match: pairs without a file, files without a pair.
+    """The pairs that a folder shows, and what does not match: pairs without a file, files without a pair.
 
     Exclusions are named after the file, or `SOURCE -> TARGET` where there is none.
     """
-    files = {(image.source, image.target): image.path.name for image in gallery.images}
+    files = {(image.source, image.target): image.path.name for image in image_folder.images}
     matched: list[FolderPair] = []
-    exclusions = list(gallery.exclusions)
+    exclusions = list(image_folder.exclusions)
     for number, pair in enumerate(pairs):
         file_name = files.pop((pair.source, pair.target), None)
         if file_name is None:

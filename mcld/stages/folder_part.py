@@ -1,4 +1,4 @@
-"""The work on a gallery: some of its pictures, each scored against the true target of its pair."""
+"""The work on an image folder: some of its pictures, each scored against the true target of its pair."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COPY_PSNR_DB = 40.0  # so near its target is only the target itself; published m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderPair:
-    """A test pair and the file of the gallery that shows it. `id` is its number among all test pairs."""
+    """A test pair and the file of the folder that shows it. `id` is its number among all test pairs."""
 
     id: str
     source: str

@@ -23,7 +23,7 @@ from mcld.data.columns import Column
 from mcld.data.index import read_index
 from mcld.data.manifest import MANIFEST_NAME
 from mcld.errors import ConfigError, DataError
-from mcld.evaluation.foreign import Gallery, find_images, read_gallery
+from mcld.evaluation.foreign import ImageFolder, find_images, read_image_folder
 from mcld.evaluation.metrics import check_required, present_metrics
 from mcld.evaluation.protocols import Row
 from mcld.stages.columns import images_dir, report_of
@@ -66,7 +66,7 @@ class _Task:
     workspace: Workspace
     name: str
     directory: Path
-    gallery: Gallery
+    image_folder: ImageFolder
     images: Mapping[str, ImageRecord]
     num_expected: int
     matched: FolderPairs
@@ -154,17 +154,17 @@ def _task(request: FolderRequest, params: Params, *, workspace: Workspace) -> _T
     check_required(params.evaluate.require, height_px=section.height_px, width_px=section.width_px)
     directory = find_images(request.folder, height_px=section.height_px)
     name = row_name(request, directory=directory)
-    gallery = read_gallery(directory)
+    image_folder = read_image_folder(directory)
     index = read_index(workspace.stage_dir("dataset"))
     pairs = ordered_test_pairs(index)
-    matched, unmatched = match_pairs(gallery, pairs=pairs)
+    matched, unmatched = match_pairs(image_folder, pairs=pairs)
     task = _Task(
         request=request,
         params=params,
         workspace=workspace,
         name=name,
         directory=directory,
-        gallery=gallery,
+        image_folder=image_folder,
         images={image.key: image for image in index.images},
         num_expected=len(pairs),
         matched=matched,
@@ -271,7 +271,7 @@ def _row(
     section = task.params.generate
     return {
         "name": task.name,
-        "convention": task.gallery.convention.name,
+        "convention": task.image_folder.convention.name,
         "labels": labels(manifest, num_expected=task.num_expected),
         "num_pairs": manifest.num_items,
         "num_expected": task.num_expected,

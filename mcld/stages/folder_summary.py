@@ -1,4 +1,4 @@
-"""From the scores of a gallery to its row: means with intervals, and labels that say what is odd about it."""
+"""From the scores of an image folder to its row: means with intervals, and labels for what is odd."""
 
 from __future__ import annotations
 

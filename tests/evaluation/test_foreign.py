@@ -1,4 +1,4 @@
-"""Galleries are understood by their files' names, or refused with examples."""
+"""Image folders are understood by their files' names, or refused with examples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcld.errors import DataError
-from mcld.evaluation.foreign import CONVENTIONS, find_images, read_gallery
+from mcld.evaluation.foreign import CONVENTIONS, find_images, read_image_folder
 from mcld.storage import write_json
 
 SOURCE, TARGET = "fashionWOMENTees_Tanksid0000069202_2side", "fashionWOMENTees_Tanksid0000069202_3back"
@@ -34,40 +34,40 @@ def folder(directory: Path, *names: str) -> Path:
     ],
 )
 def test_a_name_tells_source_target_and_convention(tmp_path: Path, name: str, convention: str) -> None:
-    gallery = read_gallery(folder(tmp_path, name))
-    (image,) = gallery.images
+    found = read_image_folder(folder(tmp_path, name))
+    (image,) = found.images
     assert (image.source, image.target) == (SOURCE_KEY, TARGET_KEY)
-    assert gallery.convention.name == convention
+    assert found.convention.name == convention
 
 
 def test_the_examples_shown_to_users_are_names_that_are_read(tmp_path: Path) -> None:
     for convention in CONVENTIONS:
-        found = read_gallery(folder(tmp_path / convention.name, convention.example))
+        found = read_image_folder(folder(tmp_path / convention.name, convention.example))
         assert found.convention is convention
 
 
 def test_a_picture_named_otherwise_is_excluded_and_other_files_are_ignored(tmp_path: Path) -> None:
-    gallery = read_gallery(folder(tmp_path, f"{SOURCE}_2_{TARGET}.png", "grid.png", "log.txt", "._x.png"))
-    assert len(gallery.images) == 1
-    (exclusion,) = gallery.exclusions
+    found = read_image_folder(folder(tmp_path, f"{SOURCE}_2_{TARGET}.png", "grid.png", "log.txt", "._x.png"))
+    assert len(found.images) == 1
+    (exclusion,) = found.exclusions
     assert exclusion.key == "grid.png"
     assert "not named as the others are" in exclusion.reason
 
 
 def test_unknown_names_are_refused_with_examples(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\(0\.png, 1\.png\).*known are: fashion.*_2_fashion"):
-        read_gallery(folder(tmp_path, "0.png", "1.png"))
+        read_image_folder(folder(tmp_path, "0.png", "1.png"))
 
 
 def test_images_named_as_the_data_sets_own_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="named after one image each, as the data set's own are"):
-        read_gallery(folder(tmp_path, f"{TARGET}.jpg"))
+        read_image_folder(folder(tmp_path, f"{TARGET}.jpg"))
 
 
 def test_two_images_of_one_pair_are_refused_by_name(tmp_path: Path) -> None:
     names = (f"{SOURCE}_2_{TARGET}.jpg", f"{SOURCE}_2_{TARGET}.png")
     with pytest.raises(DataError, match=rf"{names[0]} and {names[1]} show the same pair"):
-        read_gallery(folder(tmp_path, *names))
+        read_image_folder(folder(tmp_path, *names))
 
 
 def test_what_our_generate_stage_made_is_read_with_its_list_of_pairs(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_what_our_generate_stage_made_is_read_with_its_list_of_pairs(tmp_path: P
     write_json(tmp_path / "pairs.json", value=[pair | {"id": "000000"}, pair | {"id": "000001"}])
     folder(tmp_path / "generated", "000000.png", "000007.png")
     folder(tmp_path / "wrong_pose", "000000.png")
-    gallery = read_gallery(find_images(tmp_path, height_px=256))
-    assert [(image.source, image.target) for image in gallery.images] == [(SOURCE_KEY, TARGET_KEY)]
-    assert [exclusion.key for exclusion in gallery.exclusions] == ["000007.png"]
+    found = read_image_folder(find_images(tmp_path, height_px=256))
+    assert [(image.source, image.target) for image in found.images] == [(SOURCE_KEY, TARGET_KEY)]
+    assert [exclusion.key for exclusion in found.exclusions] == ["000007.png"]
 
 
 def test_of_two_sizes_the_folder_of_that_height_is_taken(tmp_path: Path) -> None:

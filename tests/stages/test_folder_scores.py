@@ -31,17 +31,17 @@ from mcld.stages.mapper import SerialMapper
 from mcld.stages.scored_rows import scored_rows
 from mcld.types import Report
 from mcld.workspace import Workspace
-from tests.stages.galleries import HEIGHT_PX, PARAMS, WIDTH_PX, make_workspace, write_gallery
+from tests.stages.image_folders import HEIGHT_PX, PARAMS, WIDTH_PX, make_workspace, write_image_folder
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return make_workspace(tmp_path_factory.mktemp("galleries") / "run")
+    return make_workspace(tmp_path_factory.mktemp("folders") / "run")
 
 
 @pytest.fixture
-def gallery(workspace: Workspace, tmp_path: Path) -> Path:
-    return write_gallery(tmp_path / "theirs", workspace=workspace)
+def theirs(workspace: Workspace, tmp_path: Path) -> Path:
+    return write_image_folder(tmp_path / "theirs", workspace=workspace)
 
 
 def score(
@@ -65,8 +65,8 @@ def files_of(report: Report) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in report.output.iterdir()}
 
 
-def test_scores_are_those_of_each_image_against_its_own_target(workspace: Workspace, gallery: Path) -> None:
-    report = score(gallery, workspace=workspace)
+def test_scores_are_those_of_each_image_against_its_own_target(workspace: Workspace, theirs: Path) -> None:
+    report = score(theirs, workspace=workspace)
     index = read_index(workspace.stage_dir("dataset"))
     records = {image.key: image for image in index.images}
     pairs = ordered_test_pairs(index)
@@ -86,33 +86,35 @@ def test_scores_are_those_of_each_image_against_its_own_target(workspace: Worksp
     assert "pytorch-fid" in row["absent"]["fid"]
 
 
-def test_repeating_scores_nothing_anew_and_gives_the_same_bytes(workspace: Workspace, gallery: Path) -> None:
-    first = files_of(score(gallery, workspace=workspace))
-    again = score(gallery, workspace=workspace)
+def test_repeating_scores_nothing_anew_and_gives_the_same_bytes(workspace: Workspace, theirs: Path) -> None:
+    first = files_of(score(theirs, workspace=workspace))
+    again = score(theirs, workspace=workspace)
     assert again.num_reused == 1
     assert files_of(again) == first
 
 
-def test_a_changed_image_is_scored_anew(workspace: Workspace, gallery: Path) -> None:
-    before = row_of(score(gallery, workspace=workspace))
+def test_a_changed_image_is_scored_anew(workspace: Workspace, theirs: Path) -> None:
+    before = row_of(score(theirs, workspace=workspace))
     grey = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.uint8)
-    min(gallery.iterdir()).write_bytes(encode_png(grey))
-    report = score(gallery, workspace=workspace)
+    min(theirs.iterdir()).write_bytes(encode_png(grey))
+    report = score(theirs, workspace=workspace)
     assert report.num_reused == 0
     assert row_of(report)["rows"] != before["rows"]
 
 
 def test_jpegs_are_scored_and_labelled(workspace: Workspace, tmp_path: Path) -> None:
-    folder = write_gallery(tmp_path / "adgan", workspace=workspace, naming="{source}.jpg___{target}_vis.jpg")
+    folder = write_image_folder(
+        tmp_path / "adgan", workspace=workspace, naming="{source}.jpg___{target}_vis.jpg"
+    )
     report = score(folder, workspace=workspace)
     (label,) = row_of(report)["labels"]
     assert "images are JPEG where the protocols want PNG: JPEG moves FID" in label
     assert f"warning: {label}" in describe_folder(report)
 
 
-def damage(gallery: Path) -> tuple[list[Path], int]:
+def damage(theirs: Path) -> tuple[list[Path], int]:
     """One image gone, one cut short, one of another size, one with alpha; how many remain."""
-    paths = sorted(gallery.iterdir())
+    paths = sorted(theirs.iterdir())
     paths[0].unlink()
     paths[1].write_bytes(paths[1].read_bytes()[:300])
     image = cv2.imread(str(paths[2]))
@@ -122,10 +124,10 @@ def damage(gallery: Path) -> tuple[list[Path], int]:
     return paths, len(paths) - 4
 
 
-def test_unusable_and_missing_images_are_named_together(workspace: Workspace, gallery: Path) -> None:
-    paths, num_left = damage(gallery)
+def test_unusable_and_missing_images_are_named_together(workspace: Workspace, theirs: Path) -> None:
+    paths, num_left = damage(theirs)
     with pytest.raises(DataError) as error:
-        score(gallery, workspace=workspace)
+        score(theirs, workspace=workspace)
     message = str(error.value)
     assert f"4 of {len(paths)} test pairs have no usable image" in message
     assert f"truncated or damaged image: 1 ({paths[1].name})" in message
@@ -137,9 +139,9 @@ def test_unusable_and_missing_images_are_named_together(workspace: Workspace, ga
     assert f"--partial to score the other {num_left}" in message
 
 
-def test_a_partial_folder_is_scored_on_request_and_labelled(workspace: Workspace, gallery: Path) -> None:
-    paths, num_left = damage(gallery)
-    report = score(gallery, workspace=workspace, partial=True)
+def test_a_partial_folder_is_scored_on_request_and_labelled(workspace: Workspace, theirs: Path) -> None:
+    paths, num_left = damage(theirs)
+    report = score(theirs, workspace=workspace, partial=True)
     row = row_of(report)
     assert report.num_items == num_left
     assert row["labels"] == [f"{num_left} of {len(paths)} test pairs"]
@@ -148,75 +150,75 @@ def test_a_partial_folder_is_scored_on_request_and_labelled(workspace: Workspace
 
 
 def test_a_damaged_image_in_a_full_folder_is_refused_and_leaves_no_row(
-    workspace: Workspace, gallery: Path
+    workspace: Workspace, theirs: Path
 ) -> None:
-    score(gallery, workspace=workspace)
-    min(gallery.iterdir()).write_bytes(b"")
+    score(theirs, workspace=workspace)
+    min(theirs.iterdir()).write_bytes(b"")
     with pytest.raises(DataError, match="zero-byte file: 1"):
-        score(gallery, workspace=workspace)
+        score(theirs, workspace=workspace)
     assert "theirs" not in [row.name for row in scored_rows(PARAMS.dataset, workspace=workspace)]
 
 
-def test_fewer_than_two_images_are_refused_even_when_partial(workspace: Workspace, gallery: Path) -> None:
-    for path in sorted(gallery.iterdir())[1:]:
+def test_fewer_than_two_images_are_refused_even_when_partial(workspace: Workspace, theirs: Path) -> None:
+    for path in sorted(theirs.iterdir())[1:]:
         path.unlink()
     with pytest.raises(DataError, match=r"1 of .* evaluation needs at least 2"):
-        score(gallery, workspace=workspace, partial=True)
+        score(theirs, workspace=workspace, partial=True)
 
 
 def test_the_ground_truth_itself_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    folder = write_gallery(tmp_path / "copies", workspace=workspace, sigma=0)
+    folder = write_image_folder(tmp_path / "copies", workspace=workspace, sigma=0)
     with pytest.raises(DataError, match="are their targets themselves"):
         score(folder, workspace=workspace)
 
 
 def test_a_few_copies_are_told(
-    workspace: Workspace, gallery: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    workspace: Workspace, theirs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    copies = write_gallery(tmp_path / "copies", workspace=workspace, sigma=0)
-    name = min(gallery.iterdir()).name
-    (gallery / name).write_bytes((copies / name).read_bytes())
+    copies = write_image_folder(tmp_path / "copies", workspace=workspace, sigma=0)
+    name = min(theirs.iterdir()).name
+    (theirs / name).write_bytes((copies / name).read_bytes())
     with caplog.at_level(logging.WARNING):
-        score(gallery, workspace=workspace)
+        score(theirs, workspace=workspace)
     assert "1 images equal their targets" in caplog.text
 
 
-def test_another_size_needs_to_be_asked_for(workspace: Workspace, gallery: Path) -> None:
-    for path in gallery.iterdir():
+def test_another_size_needs_to_be_asked_for(workspace: Workspace, theirs: Path) -> None:
+    for path in theirs.iterdir():
         image = cv2.imread(str(path))
         assert image is not None
         cv2.imwrite(str(path), cv2.resize(image, (HEIGHT_PX, HEIGHT_PX)))
     with pytest.raises(DataError, match=r"set generate\.height_px .* or give --resize"):
-        score(gallery, workspace=workspace)
-    (label,) = row_of(score(gallery, workspace=workspace, resizes=True))["labels"]
+        score(theirs, workspace=workspace)
+    (label,) = row_of(score(theirs, workspace=workspace, resizes=True))["labels"]
     assert label.endswith("images resized")
 
 
-def test_images_of_no_test_pair_are_counted(workspace: Workspace, gallery: Path) -> None:
-    stranger = min(gallery.iterdir())
-    (gallery / stranger.name.replace("id000000", "id990000")).write_bytes(stranger.read_bytes())
-    row = row_of(score(gallery, workspace=workspace))
+def test_images_of_no_test_pair_are_counted(workspace: Workspace, theirs: Path) -> None:
+    stranger = min(theirs.iterdir())
+    (theirs / stranger.name.replace("id000000", "id990000")).write_bytes(stranger.read_bytes())
+    row = row_of(score(theirs, workspace=workspace))
     assert row["excluded"] == {"no test pair of this workspace": 1}
     assert row["labels"] == []
 
 
 def test_without_iuv_maps_scores_by_body_region_are_absent(
-    workspace: Workspace, gallery: Path, tmp_path: Path
+    workspace: Workspace, theirs: Path, tmp_path: Path
 ) -> None:
     bare = Workspace(root=tmp_path / "bare")
     shutil.copytree(workspace.stage_dir("dataset"), bare.stage_dir("dataset"))
-    row = row_of(score(gallery, workspace=bare))
+    row = row_of(score(theirs, workspace=bare))
     assert row["rows"]["theirs"]["ssim"]["mean"] > 0
     assert "mcld run densepose" in row["absent"]["face_ssim"]
     assert "face_ssim" not in row["rows"]["theirs"]
 
 
-def test_a_kill_and_a_repeat_give_the_same_bytes(workspace: Workspace, gallery: Path) -> None:
+def test_a_kill_and_a_repeat_give_the_same_bytes(workspace: Workspace, theirs: Path) -> None:
     code = (
         "from pathlib import Path; from mcld.workspace import Workspace;"
         "from mcld.stages.folder_scores import FolderRequest, score_folder;"
-        "from mcld.stages.mapper import SerialMapper; from tests.stages.galleries import PARAMS;"
-        f"score_folder(FolderRequest(folder=Path({str(gallery)!r}), name='killed'), PARAMS, "
+        "from mcld.stages.mapper import SerialMapper; from tests.stages.image_folders import PARAMS;"
+        f"score_folder(FolderRequest(folder=Path({str(theirs)!r}), name='killed'), PARAMS, "
         f"workspace=Workspace(root=Path({str(workspace.root)!r})), mapper=SerialMapper())"
     )
     environment = {**os.environ, "MCLD_FAULT": "evaluate:folder_rows_written:1"}
@@ -225,28 +227,28 @@ def test_a_kill_and_a_repeat_give_the_same_bytes(workspace: Workspace, gallery: 
     )
     assert killed.returncode == -signal.SIGKILL
     assert "killed" not in [row.name for row in scored_rows(PARAMS.dataset, workspace=workspace)]
-    resumed = files_of(score(gallery, workspace=workspace, name="killed"))
+    resumed = files_of(score(theirs, workspace=workspace, name="killed"))
     shutil.rmtree(folders_dir(workspace) / "killed")
-    assert files_of(score(gallery, workspace=workspace, name="killed")) == resumed
+    assert files_of(score(theirs, workspace=workspace, name="killed")) == resumed
 
 
-def test_a_row_has_a_name_that_is_its_own(workspace: Workspace, gallery: Path, tmp_path: Path) -> None:
-    assert score(gallery, workspace=workspace, name="PIDM_v2").output == folders_dir(workspace) / "PIDM_v2"
-    sized = write_gallery(tmp_path / "my model" / str(HEIGHT_PX), workspace=workspace)
+def test_a_row_has_a_name_that_is_its_own(workspace: Workspace, theirs: Path, tmp_path: Path) -> None:
+    assert score(theirs, workspace=workspace, name="PIDM_v2").output == folders_dir(workspace) / "PIDM_v2"
+    sized = write_image_folder(tmp_path / "my model" / str(HEIGHT_PX), workspace=workspace)
     assert score(sized.parent, workspace=workspace).output.name == f"my-model-{HEIGHT_PX}"
     for name in ("generated", "../up", ""):
         with pytest.raises(ConfigError, match="cannot be the row's name"):
-            score(gallery, workspace=workspace, name=name)
+            score(theirs, workspace=workspace, name=name)
 
 
-def test_a_required_metric_that_is_absent_is_an_error(workspace: Workspace, gallery: Path) -> None:
+def test_a_required_metric_that_is_absent_is_an_error(workspace: Workspace, theirs: Path) -> None:
     params = PARAMS.model_copy(update={"evaluate": EvaluateParams(require=("fid_a",))})
     with pytest.raises(WeightsError, match="fid_a"):
-        score(gallery, workspace=workspace, params=params)
+        score(theirs, workspace=workspace, params=params)
 
 
-def test_the_table_shows_the_folder_beside_printed_rows(workspace: Workspace, gallery: Path) -> None:
-    score(gallery, workspace=workspace, name="shown")
+def test_the_table_shows_the_folder_beside_printed_rows(workspace: Workspace, theirs: Path) -> None:
+    score(theirs, workspace=workspace, name="shown")
     text = describe_table(PARAMS, workspace=workspace)
     assert "shown  " in text
     assert "MCLD *published*" in text

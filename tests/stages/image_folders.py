@@ -1,4 +1,4 @@
-"""A workspace with a data set and little else, and galleries as other people would send them."""
+"""A workspace with a data set and little else, and image folders as other people would send them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_workspace(root: Path) -> Workspace:
     return workspace
 
 
-def write_gallery(
+def write_image_folder(
     directory: Path, *, workspace: Workspace, sigma: float = 1.0, naming: str = "{source}_2_{target}.png"
 ) -> Path:
     """Blurred targets in place of what a model would make, one a test pair."""
