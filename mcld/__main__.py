@@ -12,6 +12,7 @@ import typer
 from mcld.cli.check import check_app
 from mcld.cli.conditions import conditions_app
 from mcld.cli.dataset import dataset_app
+from mcld.cli.evaluate import evaluate_command
 from mcld.cli.plan_train import plan_app
 from mcld.cli.shards import shards_app
 from mcld.cli.tracking import tracking_app
@@ -37,6 +38,7 @@ app.add_typer(dataset_app, name="dataset")
 app.add_typer(shards_app, name="shards")
 app.add_typer(tracking_app, name="tracking")
 app.add_typer(plan_app, name="plan")
+app.command("evaluate")(evaluate_command)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jinja2
 import numpy as np
@@ -78,6 +78,8 @@ class Page:
     stages: Table
     params_yaml: str
     params_digest: str
+    beside: tuple[Table, ...] = field(default_factory=tuple)  # all rows beside published ones
+    beside_notes: tuple[str, ...] = field(default_factory=tuple)
 
 
 def render_page(page: Page) -> str:

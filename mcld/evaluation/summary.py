@@ -7,16 +7,12 @@ between that row and the true one is itself a metric.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
+from mcld.evaluation.intervals import DECIMALS
+from mcld.evaluation.intervals import Estimate as Estimate
+from mcld.evaluation.intervals import estimate as estimate
 from mcld.evaluation.metrics import Metric, metric_named
 from mcld.evaluation.protocols import Row
-
-NUM_RESAMPLES = 1000
-CONFIDENCE = 0.95
-DECIMALS = 6
 
 # Row to metric to one score a pair, in pair order; None where undefined.
 Scores = Mapping[Row, Mapping[str, Sequence[float | None]]]
@@ -39,49 +35,15 @@ REFERENCES: tuple[tuple[str, Row], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A mean over the pairs where the score is defined, with its 95 % bootstrap interval; "
-    "None without any."""
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    num_scored: int
-    num_skipped: int
-
-
-def estimate(values: Sequence[float | None]) -> Estimate:
-    """Return mean and percentile bootstrap interval over pairs (Efron 1979).
-
-    Equal values give equal intervals.
-    """
-    scored = np.array([value for value in values if value is not None], np.float64)
-    if not len(scored):
-        return Estimate(mean=None, low=None, high=None, num_scored=0, num_skipped=len(values))
-    generator = np.random.default_rng(len(scored))
-    means = np.array(
-        [scored[generator.integers(0, len(scored), len(scored))].mean() for _ in range(NUM_RESAMPLES)]
-    )
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(
-        mean=_rounded(scored.mean()),
-        low=_rounded(low),
-        high=_rounded(high),
-        num_scored=len(scored),
-        num_skipped=len(values) - len(scored),
-    )
-
-
-def summarise(scores: Scores) -> dict[Row, dict[str, Estimate]]:
-    """Return the estimate of every metric of every row."""
+def summarise(scores: Scores, *, groups: Sequence[str] | None = None) -> dict[Row, dict[str, Estimate]]:
+    """Return the estimate of every metric of every row; `groups` names every pair's outfit."""
     return {
-        row: {name: estimate(values) for name, values in by_metric.items()}
+        row: {name: estimate(values, groups=groups) for name, values in by_metric.items()}
         for row, by_metric in scores.items()
     }
 
 
-def gaps(scores: Scores) -> dict[str, Estimate]:
+def gaps(scores: Scores, *, groups: Sequence[str] | None = None) -> dict[str, Estimate]:
     """Return `metric.row` to how much better the true input scores than the wrong one, pair by pair.
 
     Pairs where either is undefined are counted as skipped.
@@ -92,7 +54,8 @@ def gaps(scores: Scores) -> dict[str, Estimate]:
             metric = metric_named(name)
             both = zip(scores["generated"][name], scores[row][name], strict=True)
             found[f"{name}.{row}"] = estimate(
-                [_advantage(metric, true=true, wrong=wrong) for true, wrong in both]
+                [_advantage(metric, true=true, wrong=wrong) for true, wrong in both],
+                groups=groups,
             )
     return found
 
@@ -118,10 +81,6 @@ def flat_metrics(
             values[f"ratio.{name}"] = round(true / wrong, DECIMALS)
     present = {name: value for name, value in values.items() if value is not None}
     return {"num_pairs": num_pairs, **present}
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), DECIMALS) + 0.0  # adding zero turns -0.0 into 0.0
 
 
 def _advantage(metric: Metric, *, true: float | None, wrong: float | None) -> float | None:

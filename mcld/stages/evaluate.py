@@ -145,8 +145,9 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     )
     scores = _joined([read_json(out_dir / record.path) for record in manifest.parts])
     write_per_pair(out_dir / PER_PAIR_NAME, pairs=pairs, images=images, scores=scores)
+    groups = [images[pair.target].outfit_key for pair in pairs]
     flat = _write_summaries(
-        out_dir, scores=scores, section=section, workspace=workspace, num_pairs=len(pairs)
+        out_dir, scores=scores, groups=groups, section=section, workspace=workspace, num_pairs=len(pairs)
     )
     files = {name: sha256_of_file(out_dir / name) for name in (PER_PAIR_NAME, ROWS_NAME)}
     finish(replace(manifest, files=files), out_dir=out_dir)
@@ -186,11 +187,17 @@ def _joined(parts: Sequence[object]) -> PartScores:
 
 
 def _write_summaries(
-    out_dir: Path, *, scores: Scores, section: GenerateParams, workspace: Workspace, num_pairs: int
+    out_dir: Path,
+    *,
+    scores: Scores,
+    groups: Sequence[str],
+    section: GenerateParams,
+    workspace: Workspace,
+    num_pairs: int,
 ) -> dict[str, float]:
     """Write rows.json (for the report) and metrics/evaluate.json (for DVC and MLflow); returns the latter."""
-    rows = summarise(scores)
-    found_gaps = gaps(scores)
+    rows = summarise(scores, groups=groups)
+    found_gaps = gaps(scores, groups=groups)
     flat = flat_metrics(rows, found_gaps=found_gaps, num_pairs=num_pairs)
     absent = absent_metrics(height_px=section.height_px, width_px=section.width_px)
     value = {

@@ -23,16 +23,18 @@ from mcld.evaluation.datasheet import data_sheet, exclusion_table, stage_table
 from mcld.evaluation.pictures import captioned_grid
 from mcld.evaluation.protocols import GeneratedPair
 from mcld.evaluation.report import Gallery, Page, Picture, headlines, render_page
+from mcld.evaluation.score_table import score_tables
 from mcld.stages.columns import images_dir
 from mcld.stages.evaluate import METRICS_NAME, ROWS_NAME
 from mcld.stages.galleries import Shelf, result_gallery, wrong_pose_gallery, wrong_source_gallery
 from mcld.stages.mapper import Mapper
+from mcld.stages.scored_rows import scored_rows
 from mcld.storage import atomic_dir, fingerprint, read_json, sha256_of_file, write_bytes
 from mcld.types import Manifest, Report
 from mcld.workspace import Workspace
 
 STAGE = "report"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PAGE_NAME = "index.html"
 LISTED_STAGES = (
     "dataset", "densepose", "face", "texture", "latents", "shards", "train", "generate", "evaluate"
@@ -129,6 +131,7 @@ def _page(
     evaluation = cast("dict[str, object]", read_json(workspace.stage_dir("evaluate") / ROWS_NAME))
     metrics = cast("dict[str, float]", read_json(workspace.metrics_dir / METRICS_NAME))
     steps, losses = read_losses(workspace.metrics_dir / "loss.csv")
+    beside = score_tables(scored_rows(params.dataset, workspace=workspace))
     exclusions = [exclusion for stage in LISTED_STAGES for exclusion in manifests[stage].exclusions]
     return Page(
         title=params.report.title,
@@ -143,6 +146,8 @@ def _page(
         stages=stage_table(manifests),
         params_yaml=_as_yaml(shown),
         params_digest=fingerprint(shown)[:12],
+        beside=beside.tables,
+        beside_notes=beside.notes,
     )
 
 

@@ -20,6 +20,7 @@ from mcld.data.codec import encode_png
 from mcld.data.manifest import read_manifest
 from mcld.errors import ConfigError, DataError, WeightsError
 from mcld.stages import evaluate
+from mcld.stages.folder_scores import FolderRequest, score_folder
 from mcld.stages.mapper import SerialMapper
 from mcld.storage import write_bytes, write_json
 from mcld.types import Report
@@ -149,6 +150,16 @@ def test_a_kill_anywhere_and_a_repeat_give_the_same_bytes(workspace: Workspace, 
     shutil.rmtree(workspace.stage_dir("evaluate"))
     run(workspace)
     assert outputs(workspace) == resumed
+
+
+def test_the_same_images_given_as_a_folder_score_the_same(workspace: Workspace) -> None:
+    run(workspace)
+    request = FolderRequest(folder=workspace.stage_dir("generate"), partial=True)
+    report = score_folder(request, PARAMS, workspace=workspace, mapper=SerialMapper())
+    own = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())["rows"]["generated"]
+    assert json.loads((report.output / "rows.json").read_text())["rows"]["generate-generated"] == own
+    assert run(workspace).num_reused == 1
+    assert (report.output / "rows.json").exists()  # the stage leaves rows of folders alone
 
 
 def test_one_pair_is_refused(workspace: Workspace) -> None:

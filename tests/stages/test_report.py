@@ -77,6 +77,12 @@ def test_page_is_well_formed_and_every_picture_has_words(page: str) -> None:
     assert all(picture["alt"] for picture in pictures)
 
 
+def test_page_shows_all_rows_beside_printed_ones(page: str) -> None:
+    assert "Beside others" in page
+    assert "MCLD *published*" in page
+    assert "rows on embedded people are not comparable with those on DeepFashion" in page
+
+
 def test_page_needs_no_network_and_no_script(page: str) -> None:
     tags = Tags()
     tags.feed(page)
