@@ -2,7 +2,8 @@
 # Issue "Shards, loader and distributed training" on one GPU of 140 GB: all its figures in one call.
 #
 #     benchmarks/gpu_training.sh data       the embedded people at 512 x 352, up to textures, on all cores
-#     benchmarks/gpu_training.sh full       a step's gradients, compiled and not; then training at full size
+#     benchmarks/gpu_training.sh full       a step at full size, its gradients compiled and not
+#     benchmarks/gpu_training.sh end_to_end training at full size from shards of `data`
 #     benchmarks/gpu_training.sh base       mannequins-base: latents, shards, training, test pairs, scores
 #
 # It works in a copy of this folder, $WORK, and leaves lines, logs, curve and sample grids in $OUT. OUTFITS, STEPS
@@ -11,7 +12,8 @@ set -euo pipefail
 OUT=${OUT:?a folder for results}
 WORK=${WORK:-/tmp/gpu_training}
 OUTFITS=${OUTFITS:-640} STEPS=${STEPS:-3000} BATCH=${BATCH:-128} SIZE=${SIZE:-full} PYTHON=${PYTHON:-python3}
-export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" TORCHINDUCTOR_CACHE_DIR=/tmp/inductor
+export PYTHONUNBUFFERED=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" TORCHINDUCTOR_CACHE_DIR=/tmp/inductor
 
 # set_params FILE KEY=VALUE...: section.key=value, written over the profile's
 set_params() {
@@ -68,10 +70,10 @@ end_to_end() { # full size from real shards, the base data set's images at 512 x
 base() {
   set_params "$WORK/base/params.yaml" runtime.device=auto runtime.compile="${COMPILE:-true}" train.batch_size="$BATCH" \
     train.steps="$STEPS" train.warmup_steps=$((STEPS / 20)) train.checkpoint_every_steps=$((STEPS / 3)) \
-    train.sample_every_steps=$((STEPS / 3)) train.pairs_per_visit=12 generate.batch_size="$BATCH"
+    train.sample_every_steps=$((STEPS / 3)) train.pairs_per_visit=12 generate.batch_size="$BATCH" generate.num_pairs="${PAIRS:-256}"
   stages base weights latents shards train generate evaluate
   (cd "$WORK/base" && cp metrics/*.json metrics/loss.csv "$OUT/" && tar cf "$OUT/base.tar" metrics params.yaml \
-    artifacts/train/samples artifacts/train/manifest.json artifacts/evaluate .mcld/tracking)
+    artifacts/train/samples artifacts/train/manifest.json artifacts/evaluate .mcld/journal)
 }
 
 mkdir -p "$OUT"
