@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from mcld.training.shares import local_shares
 
 
 class MovingAverage(nn.Module):
@@ -23,5 +25,6 @@ class MovingAverage(nn.Module):
     def update(self, module: nn.Module, *, step: int) -> None:
         """Fold the weights after `step` (counted from 0) into the average."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages: list[Tensor] = list(self.average.parameters())
-        torch._foreach_lerp_(averages, [p.detach() for p in module.parameters()], 1.0 - decay)
+        # Shares suffice, and a decay that changes would make PyTorch plan the placement of DTensors anew.
+        averages = local_shares(self.average.parameters())
+        torch._foreach_lerp_(averages, local_shares(module.parameters()), 1.0 - decay)

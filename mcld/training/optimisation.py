@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from mcld.training.muon import Muon, split_parameters
+from mcld.training.shares import local_shares
 
 # Of the AdamW beside Muon: vectors and end layers should follow as quickly as kernels do.
 MUON_BETAS = (0.9, 0.99)
 CLIP_EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 
+class AdamW(torch.optim.AdamW):
+    """PyTorch's fused AdamW, on each process's own shares of weights that are shared out.
+
+    The update is elementwise, so shares suffice. Given whole DTensors, PyTorch plans their placement anew
+    whenever a scalar changes, as the learning rate does every step; the time for that grows with the square
+    of the number of weights.
+    """
+
+    def _init_group(self, group: dict[str, Any], *columns: list[Tensor]) -> bool:
+        has_complex: bool = super()._init_group(group, *columns)  # type: ignore[no-untyped-call]
+        for column in columns:
+            column[:] = local_shares(column)
+        return has_complex
+
+
 def adamw(module: nn.Module, *, learning_rate: float, weight_decay: float) -> dict[str, Optimizer]:
     """AdamW over every parameter that is trained, as in the paper."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return _with_peaks(
-        {"adamw": torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay, fused=True)}
-    )
+    return _with_peaks({"adamw": AdamW(trained, lr=learning_rate, weight_decay=weight_decay, fused=True)})
 
 
 def muon_and_adamw(
@@ -28,9 +43,7 @@ def muon_and_adamw(
     """Muon over kernels and matrices, AdamW over vectors and the layers named in `ends`."""
     matrices, rest = split_parameters(module, ends=ends)
     muon = Muon(matrices, lr=kernel_learning_rate)
-    return _with_peaks(
-        {"muon": muon, "adamw": torch.optim.AdamW(rest, lr=learning_rate, betas=MUON_BETAS, fused=True)}
-    )
+    return _with_peaks({"muon": muon, "adamw": AdamW(rest, lr=learning_rate, betas=MUON_BETAS, fused=True)})
 
 
 def apply_gradients(
@@ -50,8 +63,7 @@ def apply_gradients(
 
 def local_gradients(module: nn.Module) -> list[Tensor]:
     """Every gradient, and of one that is shared out over processes this process's share."""
-    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    return [grad.to_local() if isinstance(grad, DTensor) else grad for grad in gradients]
+    return local_shares(parameter.grad for parameter in module.parameters() if parameter.grad is not None)
 
 
 def gradient_norm(gradients: list[Tensor], *, device: torch.device) -> Tensor:

@@ -20,27 +20,29 @@ import torch
 
 from mcld.cli.export import export_pipeline
 from mcld.config import GenerateParams, Params
+from mcld.errors import ConfigError
 from mcld.inference.pipeline import MCLDPipeline
 from mcld.models import load_mcld
 from tests.stages.kill_sweep import contents
 from tests.stages.tiny_training import PATIENCE_S, REPOSITORY_DIR, Training, prepare
 from tests.stages.tiny_weights import MODEL_PARAMS, params_with
 
-NUM_STEPS = 24
+NUM_STEPS = 12
+CHECKPOINT_EVERY = 2
 NUM_KILLS = 20
 EXIT_STOPPED = 75
 PARAMS = params_with(
     MODEL_PARAMS,
     section="train",
     steps=NUM_STEPS,
-    checkpoint_every_steps=3,
-    sample_every_steps=12,
+    checkpoint_every_steps=CHECKPOINT_EVERY,
+    sample_every_steps=6,
     num_sample_pairs=1,
     optimizer="adamw",
 )
 
-# Half as many steps: twenty attempts take long. Kills still fall before, at and after checkpoints.
-KILLED_PARAMS = params_with(PARAMS, section="train", steps=12, checkpoint_every_steps=2, sample_every_steps=6)
+# Fewer steps: twenty attempts take long. Kills still fall before, at and after checkpoints.
+KILLED_PARAMS = params_with(PARAMS, section="train", steps=8, batch_size=2, sample_every_steps=4)
 
 pytestmark = pytest.mark.slow
 
@@ -56,21 +58,24 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def training(prepared: Path, tmp_path: Path) -> Training:
-    folder = tmp_path / "work"
-    shutil.copytree(prepared, folder)
-    return Training(folder=folder, params=PARAMS)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
     """One process, from beginning to end."""
     folder = tmp_path_factory.mktemp("undisturbed") / "work"
     shutil.copytree(prepared, folder)
     done = Training(folder=folder, params=PARAMS)
-    done.finish()
+    done.finish_here()
     return done
+
+
+@pytest.fixture
+def training(prepared: Path, undisturbed: Training, tmp_path: Path) -> Training:
+    """Nothing trained yet; what counting a step's work took seconds to find is there."""
+    folder = tmp_path / "work"
+    shutil.copytree(prepared, folder)
+    training = Training(folder=folder, params=PARAMS)
+    shutil.copytree(undisturbed.workspace.state_dir / "flops", training.workspace.state_dir / "flops")
+    return training
 
 
 def test_twenty_random_kills_end_in_the_weights_and_losses_of_an_undisturbed_run(training: Training) -> None:
@@ -97,8 +102,8 @@ def test_being_stopped_saves_a_checkpoint_and_costs_nothing(
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == EXIT_STOPPED, errors
-    assert re.search(r"stopped by SIGTERM after step \d+ of 24, which is saved; repeat the command", errors)
-    training.finish()
+    assert re.search(r"stopped by SIGTERM after step \d+ of 12, which is saved; repeat the command", errors)
+    training.finish_here()
     assert contents(training.workspace.stage_dir("train")) == contents(
         undisturbed.workspace.stage_dir("train")
     )
@@ -110,7 +115,7 @@ def test_a_kept_checkpoint_becomes_a_pipeline_and_the_last_one_is_the_finished_m
 ) -> None:
     finished = load_mcld(undisturbed.workspace.stage_dir("train") / "model").state_dict()
     differing = []
-    for step in (NUM_STEPS - 3, NUM_STEPS):
+    for step in (NUM_STEPS - CHECKPOINT_EVERY, NUM_STEPS):
         export_pipeline(tmp_path / str(step), GenerateParams(), workspace=undisturbed.workspace, step=step)
         weights = MCLDPipeline.from_pretrained(tmp_path / str(step)).model.state_dict()
         differing.append(sum(not torch.equal(value, finished[name]) for name, value in weights.items()))
@@ -148,14 +153,16 @@ def test_a_lost_process_is_named_and_a_stopped_pair_goes_on_as_one(
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == EXIT_STOPPED, errors
-    training.finish()
+    training.finish_here()
     assert _losses(training) == pytest.approx(_losses(undisturbed), rel=1e-3)
 
 
 def test_a_batch_that_cannot_be_shared_is_an_error_with_its_numbers(training: Training) -> None:
     three = replace(training, params=_with_runtime(PARAMS, num_processes=3))
-    errors = three.finish(expect=2)
-    assert "train.batch_size: 4 pairs cannot be shared evenly by 3 processes" in errors
+    with pytest.raises(
+        ConfigError, match=r"train\.batch_size: 4 pairs cannot be shared evenly by 3 processes"
+    ):
+        three.finish_here()
 
 
 def _has_checkpoint(training: Training) -> bool:

@@ -65,6 +65,17 @@ class Training:
         assert process.returncode == expect, errors
         return errors
 
+    def finish_here(self) -> None:
+        """Train to the end in this process, which has paid for its imports already."""
+        from mcld.stages import run_stage
+
+        num_threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as the processes have: another number adds up in another order
+        try:
+            run_stage("train", self.params, workspace=self.workspace, mapper=SerialMapper())
+        finally:
+            torch.set_num_threads(num_threads)
+
     def write_params(self) -> Path:
         path = self.folder / "params.json"
         path.write_text(self.params.model_dump_json())
