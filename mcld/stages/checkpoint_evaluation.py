@@ -19,6 +19,7 @@ from mcld.models import save_mcld
 from mcld.stages import evaluate, generate
 from mcld.stages.evaluation_record import found_evaluation, tell_files, tell_points
 from mcld.stages.mapper import Mapper
+from mcld.stages.model_evaluation import checkpoint_workspace
 from mcld.stages.remember import run_of_checkpoint, run_of_model, told_folder
 from mcld.stages.side_workspace import side_workspace, with_places_of
 from mcld.stages.train import run_begun
@@ -86,8 +87,7 @@ class OneCheckpoint:
     @property
     def own(self) -> Workspace:
         """The workspace in which it is evaluated."""
-        folder = self.workspace.state_dir.resolve() / "evaluations" / self.identity[:16]
-        return Workspace(root=folder / f"step-{self.step:06d}")
+        return checkpoint_workspace(self.workspace, identity=self.identity, step=self.step)
 
     @property
     def params(self) -> Params:

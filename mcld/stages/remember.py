@@ -8,6 +8,7 @@ from pathlib import Path
 from mcld.config import Params
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.stages.evaluation_record import found_evaluation, tell_files, tell_points
+from mcld.stages.model_evaluation import note_evaluation
 from mcld.stages.run_tags import run_tags
 from mcld.storage import fingerprint
 from mcld.tracking import TrackedRun, code_tags, folder_digest, machine_tags, open_run
@@ -92,6 +93,7 @@ def remember(stage: str, params: Params, *, workspace: Workspace) -> None:
 
 def _remember_evaluation(params: Params, *, workspace: Workspace) -> None:
     identity = identity_of_model(workspace)
+    note_evaluation(workspace, identity=identity)
     told_dir = told_folder(workspace, identity=identity, step=params.train.steps)
     found = found_evaluation(params, workspace=workspace, told_dir=told_dir)
     with run_of_model(params, workspace=workspace, identity=identity) as tracked:

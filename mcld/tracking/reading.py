@@ -22,7 +22,7 @@ from mcld.tracking.store import (
 )
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mcld.tracking.store import Run
 
 T = TypeVar("T")
 

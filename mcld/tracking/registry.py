@@ -12,7 +12,7 @@ from mcld.tracking.reading import RunReader
 from mcld.tracking.store import RefusedError, RunGoneError, StoreAwayError, shown, translated
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
+    from mcld.tracking.store import ModelVersion
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 

@@ -32,7 +32,8 @@ from mcld.tracking.events import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Run as Run
+    from mlflow.entities.model_registry import ModelVersion as ModelVersion
 
 IDENTITY_TAG = "mcld.identity"
 REQUEST_TIMEOUT_S = 20
