@@ -168,7 +168,7 @@ def compare(
     ] = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
 ) -> None:
-    """Write a page with runs side by side: settings, metrics, pictures, curves. The first is compared with."""
+    """Write a page of runs side by side: settings, metrics, pictures, curves; differences to the first."""
     from mcld.cli.compare import write_comparison
 
     print(write_comparison(runs or [], out=out, root=Path(), search=search))

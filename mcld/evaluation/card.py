@@ -17,7 +17,8 @@ def evaluation_section(found: RunScores) -> str:
         for name, meaning in PROTOCOL_MEANINGS.items()
         if any(metric.protocol == name for metric in metrics)
     ]
-    head = f"| metric | protocol | better | value | {round(100 * CONFIDENCE)} % interval |\n" + "|---" * 5 + "|"
+    names = f"| metric | protocol | better | value | {round(100 * CONFIDENCE)} % interval |"
+    head = f"{names}\n{'|---' * 5}|"
     return "\n\n".join([_what(found), "\n".join([head, *lines]), " ".join(protocols)])
 
 

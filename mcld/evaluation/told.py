@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcld.evaluation.metrics import METRICS
-from mcld.evaluation.protocols import ROWS
-from mcld.evaluation.run_scores import PairScores
+from mcld.evaluation.protocols import ROWS, Row
+from mcld.evaluation.run_scores import ROW, PairScores
 
 Table = dict[str, list[Any]]  # columns, and data by row, as MLflow's tables are
 
@@ -42,17 +42,19 @@ def plain_name(name: str) -> str | None:
 
 
 def summary_table(evaluation: Mapping[str, Any]) -> Table:
-    """rows.json as a table: a line a row of images and metric, with protocol and interval."""
+    """rows.json as a table: a line a metric of every row of images, with protocol and interval.
+
+    MLflow's page groups by the first column and shows the second: metrics by run, unless told otherwise.
+    """
     data: list[list[Any]] = []
     for row in ROWS:
         for name, cell in evaluation["rows"].get(row, {}).items():
-            data.append(
-                [row, name, *_facts(name), cell["mean"], cell["low"], cell["high"], cell["num_scored"]]
-            )
+            numbers = [cell["mean"], cell["low"], cell["high"], cell["num_scored"]]
+            data.append(_line(row, name=name, numbers=numbers))
         for name, cell in evaluation.get("sets", {}).get(row, {}).items():
-            interval = [cell.get("low"), cell.get("high"), cell.get("num_images")]
-            data.append([row, name, *_facts(name), cell["value"], *interval])
-    columns = ["row", "metric", "protocol", "better", "value", "low", "high", "num_scored"]
+            numbers = [cell["value"], cell.get("low"), cell.get("high"), cell.get("num_images")]
+            data.append(_line(row, name=name, numbers=numbers))
+    columns = ["metric", "value", "low", "high", "num_scored", "protocol", "better", "row"]
     return {"columns": columns, "data": data}
 
 
@@ -64,5 +66,6 @@ def pair_table(pairs: PairScores) -> Table:
     return {"columns": ["pair", *pairs.values], "data": data}
 
 
-def _facts(name: str) -> list[str | None]:
-    return [_PROTOCOLS.get(name), _DIRECTIONS.get(name)]
+def _line(row: Row, *, name: str, numbers: list[Any]) -> list[Any]:
+    shown = name if row == ROW else f"{row}.{name}"
+    return [shown, *numbers, _PROTOCOLS.get(name), _DIRECTIONS.get(name), row]

@@ -63,7 +63,7 @@ def model_card(
         "## Training",
         _table(training) if training else "Not recorded.",
         "## Evaluation",
-        evaluation or "Not recorded.",
+        evaluation or "Not scored.",
         "## Licence and use",
         FREE_LICENCE if is_free else RESTRICTED_LICENCE,
         MISUSE,

@@ -141,9 +141,9 @@ def _pictures_of_record(record: RunRecord, *, reader: RunReader) -> dict[PairKey
     try:
         for pair in _plain(data, place=place)["pairs"]:
             path = images.get(f"{STRIP_KEY}~{pair['id']}")
-            strip = reader.artifact(record.run_id, path) if path else None
-            if strip is not None:
-                cells = cut_strip(decode_image(strip), place=f"run {record.name}, {path}")
+            if path is not None:
+                strip = decode_image(reader.download(record.run_id, path))
+                cells = cut_strip(strip, place=f"run {record.name}, {path}")
                 key = (str(pair["source"]), str(pair["target"]))
                 found[key] = PairPictures(label=str(pair["label"]), cells=cells)
     except (KeyError, TypeError) as error:

@@ -111,8 +111,11 @@ class RunReader:
 
     def artifact(self, run_id: str, path: str) -> bytes | None:
         """An artifact's bytes; None where the run has none of that path."""
-        if path not in self.artifacts(run_id, path.rpartition("/")[0]):
-            return None
+        known = self.artifacts(run_id, path.rpartition("/")[0])
+        return self.download(run_id, path) if path in known else None
+
+    def download(self, run_id: str, path: str) -> bytes:
+        """The bytes of an artifact that `artifacts` names."""
         with (
             tempfile.TemporaryDirectory() as folder,
             self._answers(),
