@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from mcld.cli.reports import run_and_keep_report
+from mcld.cli.views import save_model_view
 from mcld.config import PARAMS_PATH, Params, load_params
 from mcld.errors import MCLDError
 from mcld.stages.mapper import local_mapper
@@ -75,7 +77,16 @@ def ablations(seeds: list[int]) -> dict[str, dict[str, list[float]]]:
         for variant, metrics in found.items()
     }
     write_json(Workspace().state_dir / "ablations" / "table.json", value={"seeds": seeds, "metrics": table})
+    _save_view()
     return table
+
+
+def _save_view() -> None:
+    """Save the search that shows them all; without MLflow the table above is there all the same."""
+    try:
+        get_run_logger().info(save_model_view(Path(), experiment=EXPERIMENT))
+    except MCLDError as error:
+        get_run_logger().warning("%s; later, `mcld tracking view --experiment %s`", error, EXPERIMENT)
 
 
 def params_of(params: Params, *, variant: str, seed: int, root: Workspace) -> Params:

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its DevTools protocol: open a page, wait for it, look at it, picture it."""
+"""A headless Chromium, driven over its DevTools protocol: open a page, wait for it, read it, picture it."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from mcld.tracking.reading import RunReader, RunRecord, open_reader
 from mcld.tracking.registry import CANDIDATE, CHAMPION, Registry, Version
 from mcld.tracking.run import TrackedRun, default_uri, flatten, open_run
 from mcld.tracking.store import StoreAwayError, shown
+from mcld.tracking.views import save_view, view_of
 
 __all__ = [
     "CANDIDATE",
@@ -34,6 +35,8 @@ __all__ = [
     "machine_tags",
     "open_reader",
     "open_run",
+    "save_view",
     "shown",
     "state_of",
+    "view_of",
 ]

@@ -39,6 +39,7 @@ class RunRecord:
     run_id: str
     name: str
     experiment_id: str
+    experiment: str
     identity: str | None
     parent_id: str | None
     params: Mapping[str, str]
@@ -76,9 +77,10 @@ class RunReader:
             try:
                 with translated():
                     run = self.store.client.get_run(run_id)
+                    experiment = self.store.client.get_experiment(run.info.experiment_id)
             except (RunGoneError, RefusedError):
                 return None
-        return _record(run) if run.info.lifecycle_stage == "active" else None
+        return _record(run, experiment=experiment.name) if run.info.lifecycle_stage == "active" else None
 
     def by_identity(self, identity: str) -> RunRecord | None:
         """The oldest run that is tagged with an identity, as in `Store.find_or_make_run`."""
@@ -91,11 +93,11 @@ class RunReader:
         Raises ConfigError when MLflow does not understand the condition.
         """
         with self._answers(), _refusal(ConfigError, place=f"search '{condition}'"), translated():
-            experiments = [one.experiment_id for one in self.store.client.search_experiments()]
+            experiments = {one.experiment_id: one.name for one in self.store.client.search_experiments()}
             runs = self.store.client.search_runs(
-                experiments, condition, order_by=["attributes.start_time DESC"], max_results=1000
+                list(experiments), condition, order_by=["attributes.start_time DESC"], max_results=1000
             )
-        return [_record(run) for run in runs]
+        return [_record(run, experiment=experiments[run.info.experiment_id]) for run in runs]
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """A metric's points by step; where a step has several, the one that was logged last."""
@@ -123,6 +125,11 @@ class RunReader:
             translated(),
         ):
             return Path(self.store.client.download_artifacts(run_id, path, folder)).read_bytes()
+
+    def tag_experiment(self, experiment_id: str, *, key: str, value: str) -> None:
+        """Set a tag of an experiment."""
+        with self._answers(), _refusal(TrackingError, place=f"tag {key}"), translated():
+            self.store.client.set_experiment_tag(experiment_id, key, value)
 
     def _examples(self) -> str:
         names = [run.name for run in self.search("")[:MAX_SHOWN]]
@@ -161,12 +168,13 @@ def _quotable(text: str) -> str:
     return text
 
 
-def _record(run: Run) -> RunRecord:
+def _record(run: Run, *, experiment: str) -> RunRecord:
     tags = dict(run.data.tags)
     return RunRecord(
         run_id=str(run.info.run_id),
         name=str(run.info.run_name),
         experiment_id=str(run.info.experiment_id),
+        experiment=experiment,
         identity=tags.get(IDENTITY_TAG),
         parent_id=tags.get(PARENT_TAG),
         params=dict(run.data.params),

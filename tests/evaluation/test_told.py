@@ -22,7 +22,7 @@ def test_names_say_the_protocol_and_are_read_back() -> None:
 
 
 def test_tables_have_a_line_a_metric_and_a_line_a_pair() -> None:
-    scores = {"ssim": [0.5, None], "psnr": [20.0, 22.0]}
+    scores: dict[str, list[float | None]] = {"ssim": [0.5, None], "psnr": [20.0, 22.0]}
     rows = rows_json(scores, num_pairs=2)
     rows["sets"] = {"generated": {"fid": {"value": 7.5, "num_images": 2}}}
     table = summary_table(rows)
