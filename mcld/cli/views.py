@@ -18,6 +18,7 @@ def save_model_view(root: Path, *, experiment: str | None = None) -> str:
     Raises ConfigError for an experiment without such runs, TrackingError where MLflow does not answer.
     """
     from mcld.config import PARAMS_PATH, load_params
+    from mcld.stages.compared_runs import newest_images
     from mcld.stages.evaluation_record import STRIP_KEY
     from mcld.tracking import save_view, shown, view_of
 
@@ -27,9 +28,12 @@ def save_model_view(root: Path, *, experiment: str | None = None) -> str:
     if not runs:
         raise ConfigError(f"experiment '{name}': has no run of a training at {shown(reader.tracking_uri)}")
     paths = reader.artifacts(runs[0].run_id, "images")
-    found = {path.removeprefix("images/").partition("+")[0].replace("~", "/") for path in paths}
-    keys = sorted(key for key in found if key.startswith(STRIP_KEY))
-    view = view_of(runs, search=SEARCH, tags=TAGS, image_keys=keys)
+    images = {
+        key.replace("~", "/"): step
+        for key, (step, _) in sorted(newest_images(paths).items())
+        if key.startswith(STRIP_KEY)
+    }
+    view = view_of(runs, search=SEARCH, tags=TAGS, images=images)
     address = save_view(reader, experiment_id=runs[0].experiment_id, key=VIEW_KEY, view=view)
     place = reader.tracking_uri if reader.tracking_uri.startswith("http") else "http://127.0.0.1:5000"
     hint = "" if reader.tracking_uri.startswith("http") else "`make ui`, then "

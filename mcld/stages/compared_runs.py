@@ -137,10 +137,10 @@ def _pictures_of_record(record: RunRecord, *, reader: RunReader) -> dict[PairKey
         return {}
     place = f"run {record.name}, {ARTIFACT_DIR}/{STRIPS_NAME}"
     found: dict[PairKey, PairPictures] = {}
-    images = _newest_images(reader.artifacts(record.run_id, "images"))
+    images = newest_images(reader.artifacts(record.run_id, "images"))
     try:
         for pair in _plain(data, place=place)["pairs"]:
-            path = images.get(f"{STRIP_KEY}~{pair['id']}")
+            _, path = images.get(f"{STRIP_KEY}~{pair['id']}", (0, None))
             if path is not None:
                 strip = decode_image(reader.download(record.run_id, path))
                 cells = cut_strip(strip, place=f"run {record.name}, {path}")
@@ -151,15 +151,15 @@ def _pictures_of_record(record: RunRecord, *, reader: RunReader) -> dict[PairKey
     return found
 
 
-def _newest_images(paths: list[str]) -> dict[str, str]:
-    """Of MLflow's image panel, `images/KEY+step+STEP+…png`: the path of each key's last step."""
+def newest_images(paths: list[str]) -> dict[str, tuple[int, str]]:
+    """Of MLflow's image panel, `images/KEY+step+STEP+…png`: each key's last step, and its path."""
     found: dict[str, tuple[int, str]] = {}
     for path in paths:
         key, _, rest = path.removeprefix("images/").partition("+step+")
         step = rest.partition("+")[0]
         if path.endswith(".png") and step.isdigit() and int(step) >= found.get(key, (-1, ""))[0]:
             found[key] = (int(step), path)
-    return {key: path for key, (_, path) in found.items()}
+    return found
 
 
 def _curves_of_record(record: RunRecord, *, reader: RunReader) -> Curves:

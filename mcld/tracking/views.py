@@ -7,13 +7,14 @@ neither the tag nor its fields; they are what its "Share" writes, and a test ope
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcld.tracking.reading import RunReader, RunRecord
 
 VIEW_TAG = "mlflow.sharedViewState."
 PICTURES_SECTION = "mcld-pictures"
+CARD_HEIGHT_PX = 300
 
 
 def save_view(reader: RunReader, *, experiment_id: str, key: str, view: dict[str, Any]) -> str:
@@ -23,10 +24,11 @@ def save_view(reader: RunReader, *, experiment_id: str, key: str, view: dict[str
 
 
 def view_of(
-    runs: Sequence[RunRecord], *, search: str, tags: Sequence[str], image_keys: Sequence[str]
+    runs: Sequence[RunRecord], *, search: str, tags: Sequence[str], images: Mapping[str, int]
 ) -> dict[str, Any]:
     """A table of the runs that `search` finds, by these tags, with metrics of the test pairs, and pictures.
 
+    `images`: the step by key; a row a key, wide enough for several runs side by side.
     Without charts of its own the page would show every parameter above every picture.
     """
     metrics = sorted({name for run in runs for name in run.metrics if name.startswith("test.")})
@@ -37,13 +39,20 @@ def view_of(
         "orderByAsc": True,
         "selectedColumns": [*(f"tags.`{tag}`" for tag in tags), *(f"metrics.`{name}`" for name in shown)],
         "compareRunSections": [
-            {"uuid": PICTURES_SECTION, "name": "pairs", "display": True, "isReordered": False}
+            {
+                "uuid": PICTURES_SECTION,
+                "name": "pairs",
+                "display": True,
+                "isReordered": False,
+                "columns": 1,
+                "cardHeight": CARD_HEIGHT_PX,
+            }
         ],
-        "compareRunCharts": [_picture_chart(key) for key in image_keys],
+        "compareRunCharts": [_picture_chart(key, step=step) for key, step in images.items()],
     }
 
 
-def _picture_chart(key: str) -> dict[str, Any]:
+def _picture_chart(key: str, *, step: int) -> dict[str, Any]:
     return {
         "uuid": f"mcld-{key}",
         "type": "IMAGE",
@@ -52,5 +61,6 @@ def _picture_chart(key: str) -> dict[str, Any]:
         "deleted": False,
         "isGenerated": False,
         "imageKeys": [key],
+        "step": step,
         "showRunParams": False,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -94,16 +95,29 @@ def test_tables_are_mlflows_own_and_hold_what_the_files_do(
     assert pairs["ssim"].mean() == pytest.approx(flat["ssim"], abs=1e-6)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A page of all four runs, B1 first, and what the command says of it."""
+
+    path: Path
+    told: str
+
+
+@pytest.fixture(scope="module")
+def written(runs: dict[str, Workspace], tmp_path_factory: pytest.TempPathFactory) -> Written:
+    path = tmp_path_factory.mktemp("page") / "compare.html"
+    return Written(path=path, told=write_comparison(names(), out=path, root=runs["full"].root))
+
+
 def test_runs_and_folders_give_the_same_comparison(
-    runs: dict[str, Workspace], root: Path, tmp_path: Path
+    runs: dict[str, Workspace], written: Written, root: Path, tmp_path: Path
 ) -> None:
-    told = write_comparison(names(), out=tmp_path / "runs.html", root=root)
-    assert re.search(r"B3 seed 0: .*worse in .*ssim", told)
-    assert re.search(r"full seed 0: better in .*ssim", told)
-    assert "B5 seed 0: no difference shown" in told
+    assert re.search(r"B3 seed 0: .*worse in .*ssim", written.told)
+    assert re.search(r"full seed 0: better in .*ssim", written.told)
+    assert "B5 seed 0: no difference shown" in written.told
     folders = [str(workspace.root) for workspace in runs.values()]
     write_comparison(folders, out=tmp_path / "folders.html", root=root)
-    pages = [(tmp_path / name).read_text() for name in ("runs.html", "folders.html")]
+    pages = [path.read_text() for path in (written.path, tmp_path / "folders.html")]
     sections = [re.search(r'<section id="metrics">.*?</section>', page, re.DOTALL) for page in pages]
     own = [re.sub(r"(B1|B3|B5|full)(-seed-| seed )0", r"\1", found[0]) for found in sections if found]
     assert own[0] == own[1]
@@ -203,13 +217,10 @@ def test_without_a_server_comparing_says_so(runs: dict[str, Workspace], tmp_path
 
 
 @NEEDS_BROWSER
-def test_our_page_is_read_in_a_browser_without_a_network(
-    runs: dict[str, Workspace], root: Path, tmp_path: Path
-) -> None:
-    write_comparison(names(), out=tmp_path / "page.html", root=root)
+def test_our_page_is_read_in_a_browser_without_a_network(written: Written, tmp_path: Path) -> None:
     assert BROWSER is not None
     with Browser(program=BROWSER, directory=tmp_path / "profile") as browser:
-        browser.open((tmp_path / "page.html").as_uri())
+        browser.open(written.path.as_uri())
         browser.wait_for("document.readyState === 'complete' && document.querySelector('#pictures')")
         text = browser.text()
         assert "4 runs side by side" in text
