@@ -3,14 +3,16 @@
     python -m flows.ablations --seed 0 --seed 1 --seed 2
 
 Each trains, generates and scores in a workspace of its own (.mcld/ablations/VARIANT-seed-N) that reads the
-data and weights of this one. All land in this folder's MLflow, experiment `mcld-ablations`, tagged `ablation`
-and `seed`. Repeating the command goes on where it was stopped; the table is .mcld/ablations/table.json.
+data and weights of this one. All land in this folder's MLflow, experiment `mcld-ablations`, tagged
+`ablation`, `seed` and `profile`. Repeating the command goes on where it was stopped; the table is
+.mcld/ablations/table.json.
 """
 
 from __future__ import annotations
 
 import statistics
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,24 +20,18 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from mcld.cli.reports import run_and_keep_report
+from mcld.cli.views import save_model_view
 from mcld.config import PARAMS_PATH, Params, load_params
-from mcld.errors import DataError, MCLDError
-from mcld.stages import STAGES
+from mcld.errors import MCLDError
 from mcld.stages.mapper import local_mapper
 from mcld.stages.remember import tag_model
-from mcld.storage import read_json, write_json
+from mcld.stages.run_tags import ABLATIONS, profile_of
+from mcld.stages.side_workspace import side_workspace, with_places_of
+from mcld.storage import read_json, write_bytes, write_json
 from mcld.tracking import default_uri
 from mcld.workspace import Workspace
 
 EXPERIMENT = "mcld-ablations"
-# What the paper's table calls them, and the settings of `model` in which they differ from the full model.
-VARIANTS: dict[str, dict[str, object]] = {
-    "B1": {"use_texture": False, "use_face": False},
-    "B3": {"aggregation": "concat"},
-    "B5": {"use_face": False},
-    "full": {},
-}
-STAGES_BEFORE = tuple(spec.name for spec in STAGES[: [spec.name for spec in STAGES].index("train")])
 STAGES_RUN = ("train", "generate", "evaluate")
 EXIT_USER_ERROR = 2
 
@@ -44,15 +40,25 @@ EXIT_USER_ERROR = 2
 def run_variant(variant: str, seed: int) -> dict[str, float]:
     """Train, generate and score one variant; returns its metrics. Raises what the stages raise."""
     root = Workspace()
-    params = params_of(load_params(root.root / PARAMS_PATH), variant=variant, seed=seed, root=root)
-    workspace = prepared_workspace(root, name=f"{variant}-seed-{seed}")
+    base = load_params(root.root / PARAMS_PATH)
+    params = params_of(base, variant=variant, seed=seed, root=root)
+    workspace = side_workspace(root, folder=root.state_dir / "ablations" / f"{variant}-seed-{seed}")
+    # JSON is YAML: `mcld compare` and `mcld export` work in the folder as in any other.
+    write_bytes(workspace.root / PARAMS_PATH, data=params.model_dump_json(indent=1).encode() + b"\n")
     for stage in STAGES_RUN:
         run_and_keep_report(stage, params, workspace=workspace, mapper=local_mapper(params.runtime))
         if stage == "train":
-            tag_model(params, workspace=workspace, tags={"ablation": variant, "seed": str(seed)})
+            tag_model(params, workspace=workspace, tags=_tags(base, variant=variant, seed=seed, root=root))
     metrics = read_json(workspace.metrics_dir / "evaluate.json")
     assert isinstance(metrics, dict)
     return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _tags(base: Params, *, variant: str, seed: int, root: Workspace) -> dict[str, str]:
+    """What a saved search finds the run by, and the name that it has in tables."""
+    tags = {"ablation": variant, "seed": str(seed), "mlflow.runName": f"{variant} seed {seed}"}
+    profile = profile_of(base, root=root.root)
+    return tags if profile is None else tags | {"profile": profile}
 
 
 @flow(name="ablations")
@@ -63,7 +69,7 @@ def ablations(seeds: list[int]) -> dict[str, dict[str, list[float]]]:
     """
     found: dict[str, list[dict[str, float]]] = {}
     for seed in seeds:
-        for variant in VARIANTS:
+        for variant in ABLATIONS:
             found.setdefault(variant, []).append(run_variant(variant, seed))
             get_run_logger().info("%s, seed %d: done", variant, seed)
     table = {
@@ -71,7 +77,16 @@ def ablations(seeds: list[int]) -> dict[str, dict[str, list[float]]]:
         for variant, metrics in found.items()
     }
     write_json(Workspace().state_dir / "ablations" / "table.json", value={"seeds": seeds, "metrics": table})
+    _save_view()
     return table
+
+
+def _save_view() -> None:
+    """Save the search that shows them all; without MLflow the table above is there all the same."""
+    try:
+        get_run_logger().info(save_model_view(Path(), experiment=EXPERIMENT))
+    except MCLDError as error:
+        get_run_logger().warning("%s; later, `mcld tracking view --experiment %s`", error, EXPERIMENT)
 
 
 def params_of(params: Params, *, variant: str, seed: int, root: Workspace) -> Params:
@@ -80,27 +95,13 @@ def params_of(params: Params, *, variant: str, seed: int, root: Workspace) -> Pa
         "experiment": EXPERIMENT,
         "tracking_uri": params.runtime.tracking_uri or default_uri(root.root),
     }
-    return params.model_copy(
+    return with_places_of(params, root=root.root).model_copy(
         update={
-            "model": params.model.model_copy(update=VARIANTS[variant]),
+            "model": params.model.model_copy(update=ABLATIONS[variant]),
             "train": params.train.model_copy(update={"seed": seed}),
             "runtime": params.runtime.model_copy(update=runtime),
         }
     )
-
-
-def prepared_workspace(root: Workspace, *, name: str) -> Workspace:
-    """A workspace that reads the stages before training from `root`. Raises DataError if one has not run."""
-    workspace = Workspace(root=root.state_dir.resolve() / "ablations" / name)
-    for stage in STAGES_BEFORE:
-        source = root.stage_dir(stage).resolve()
-        if not (source / "manifest.json").is_file():
-            raise DataError(f"{source}: has not been made; run `dvc repro shards weights` first")
-        link = workspace.stage_dir(stage)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            link.symlink_to(source, target_is_directory=True)
-    return workspace
 
 
 def as_table(table: dict[str, dict[str, list[float]]]) -> str:

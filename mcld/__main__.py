@@ -142,6 +142,54 @@ def export(
     print(describe_export(out_dir))
 
 
+@app.command("evaluate-checkpoints")
+def evaluate_checkpoints(
+    step: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Of the checkpoint after so many steps; several times for several."),
+    ] = None,
+) -> None:
+    """Generate with and score all kept checkpoints: each a run below the model's in MLflow."""
+    from mcld.cli.evaluate_checkpoints import score_checkpoints
+    from mcld.config import load_params
+    from mcld.progress import log_to_stderr
+    from mcld.workspace import Workspace
+
+    log_to_stderr()
+    print(score_checkpoints(load_params(), workspace=Workspace(), steps=step or []))
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Names or ids of MLflow's runs, or workspaces' folders.")
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="Also all runs that meet this condition of MLflow, e.g. \"tags.seed = '0'\"."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+) -> None:
+    """Write a page of runs side by side: settings, metrics, pictures, curves; differences to the first."""
+    from mcld.cli.compare import write_comparison
+
+    print(write_comparison(runs or [], out=out, root=Path(), search=search))
+
+
+@app.command()
+def promote(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's name or id in MLflow; default: this folder's.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "ssim",
+    name: Annotated[str, typer.Option(help="The registered model.")] = "mcld",
+) -> None:
+    """Make a run's model the champion, if it is better than the present one beyond chance."""
+    from mcld.cli.promote import promote as promote_run
+
+    print(promote_run(run, metric=metric, name=name, root=Path()))
+
+
 @profile_app.command("list")
 def profile_list() -> None:
     """List the profiles; a star marks the one in use."""

@@ -29,6 +29,10 @@ class TrackingError(MCLDError):
     """MLflow does not take what is left for it. Training never raises this."""
 
 
+class PromotionError(MCLDError):
+    """A model is not shown to be better than the champion; it stays candidate."""
+
+
 class WorkspaceBusyError(MCLDError):
     """Another run holds the workspace."""
 

@@ -12,6 +12,7 @@ from mcld.storage import read_json
 
 if TYPE_CHECKING:
     from mcld.config import GenerateParams
+    from mcld.evaluation.run_scores import RunScores
     from mcld.models import MCLD
     from mcld.workspace import Workspace
 
@@ -26,6 +27,7 @@ class Trained:
     model: MCLD
     settings: Mapping[str, Any]
     facts: Mapping[str, Any]
+    scores: RunScores | None
 
 
 def export_pipeline(
@@ -46,6 +48,7 @@ def export_pipeline(
     from mcld.conditions.encoders import load_image_encoder, load_vae
     from mcld.config import DiffusionParams
     from mcld.diffusion import ddim_scheduler
+    from mcld.evaluation.card import evaluation_section
     from mcld.inference.generate import sampling_schedule
     from mcld.inference.pipeline import MCLDPipeline
 
@@ -57,6 +60,7 @@ def export_pipeline(
         scheduler=ddim_scheduler(sampling_schedule(params, diffusion=diffusion)),
         image_encoder=load_image_encoder(weights_dir / "image_encoder"),
         training=training_facts(trained, workspace=workspace),
+        evaluation=None if trained.scores is None else evaluation_section(trained.scores),
     )
     pipeline.save_pretrained(out_dir)
 
@@ -95,6 +99,7 @@ def _finished(workspace: Workspace) -> Trained:
     """The result of the stage `train`."""
     from mcld.data.manifest import MANIFEST_NAME, whole_manifest
     from mcld.models import load_mcld
+    from mcld.stages.model_evaluation import evaluation_of_model
 
     train_dir = workspace.stage_dir("train")
     if not (train_dir / MANIFEST_NAME).is_file():
@@ -111,11 +116,17 @@ def _finished(workspace: Workspace) -> Trained:
         metrics = read_json(metrics_path)
         assert isinstance(metrics, dict)
         facts |= metrics
-    return Trained(model=load_mcld(train_dir / MODEL_NAME), settings=manifest.settings, facts=facts)
+    return Trained(
+        model=load_mcld(train_dir / MODEL_NAME),
+        settings=manifest.settings,
+        facts=facts,
+        scores=evaluation_of_model(workspace, identity=manifest.parts[0].fingerprint),
+    )
 
 
 def _checkpoint(workspace: Workspace, *, step: int) -> Trained:
     """A checkpoint of the run that the stage `train` has begun, or finished, here."""
+    from mcld.stages.model_evaluation import evaluation_of_checkpoint
     from mcld.stages.train import run_begun
     from mcld.stages.training import TRAINING_SECTIONS, checkpoints_dir
     from mcld.training.checkpoint_model import load_checkpoint_model
@@ -129,4 +140,5 @@ def _checkpoint(workspace: Workspace, *, step: int) -> Trained:
     params = found.facts["params"]
     assert isinstance(params, dict)
     settings = {name: params[name] for name in TRAINING_SECTIONS}
-    return Trained(model=found.model, settings=settings, facts={"steps": found.step})
+    scores = evaluation_of_checkpoint(workspace, identity=identity, step=step)
+    return Trained(model=found.model, settings=settings, facts={"steps": found.step}, scores=scores)

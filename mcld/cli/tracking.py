@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -49,6 +50,18 @@ def sync() -> None:
         print(f"{after.name}: {before.num_left - after.num_left} events sent, {after.num_left} left")
     if problems:
         raise TrackingError("\n".join(problems))
+
+
+@tracking_app.command("view")
+def view(
+    experiment: Annotated[
+        str | None, typer.Option(help="Its name in MLflow; default: runtime.experiment.")
+    ] = None,
+) -> None:
+    """Save a view of the trained models on MLflow's page: by ablation, seed and profile, with pictures."""
+    from mcld.cli.views import save_model_view
+
+    print(save_model_view(Path(), experiment=experiment))
 
 
 def describe(state: JournalState) -> str:

@@ -43,8 +43,12 @@ def model_card(
     scheduler: Any,  # noqa: ANN401  # any diffusers scheduler
     training: Mapping[str, Any],
     name: str,
+    evaluation: str | None = None,
 ) -> str:
-    """Markdown with the metadata that model hubs read. `training`: plain values by name, shown as is."""
+    """Markdown with the metadata that model hubs read.
+
+    `training`: plain values by name, shown as is; `evaluation`: Markdown without a heading.
+    """
     is_free = _is_free(training)
     sections = [
         _metadata("apache-2.0" if is_free else "other"),
@@ -58,6 +62,8 @@ def model_card(
         _table({"scheduler": type(scheduler).__name__, **_sampling(scheduler)}),
         "## Training",
         _table(training) if training else "Not recorded.",
+        "## Evaluation",
+        evaluation or "Not scored.",
         "## Licence and use",
         FREE_LICENCE if is_free else RESTRICTED_LICENCE,
         MISUSE,

@@ -67,9 +67,11 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler: Any,  # noqa: ANN401  # any diffusers scheduler
         image_encoder: CLIPVisionModelWithProjection | None = None,
         training: dict[str, Any] | None = None,
+        evaluation: str | None = None,
     ) -> None:
-        """`training`: what is known of how the model came to be, as plain values, for the model card.
+        """`training` is what is known of how the model came to be, as plain values, for the model card.
 
+        `evaluation` is how it scored, in Markdown, for the same.
         Raises WeightsError when the parts were not made for each other.
         """
         super().__init__()
@@ -77,7 +79,7 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         self.register_modules(
             model=MCLDModel.of(model), vae=vae, scheduler=scheduler, image_encoder=image_encoder
         )
-        self.register_to_config(training=dict(training or {}))
+        self.register_to_config(training=dict(training or {}), evaluation=evaluation)
         self._interrupt = False
 
     @property
@@ -99,7 +101,11 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         with atomic_dir(directory) as temporary:
             super().save_pretrained(temporary)
             card = model_card(
-                self.model, scheduler=self.scheduler, training=dict(self.config.training), name=directory.name
+                self.model,
+                scheduler=self.scheduler,
+                training=dict(self.config.training),
+                name=directory.name,
+                evaluation=self.config.evaluation,
             )
             write_bytes(temporary / CARD_NAME, data=card.encode())
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from mcld.config import Params
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
-from mcld.storage import fingerprint, read_json
+from mcld.stages.evaluation_record import found_evaluation, tell_files, tell_points
+from mcld.stages.model_evaluation import note_evaluation
+from mcld.stages.run_tags import run_tags
+from mcld.storage import fingerprint
 from mcld.tracking import TrackedRun, code_tags, folder_digest, machine_tags, open_run
 from mcld.workspace import Workspace
 
@@ -26,12 +29,33 @@ def run_of_model(params: Params, *, workspace: Workspace, identity: str) -> Trac
         tracking_uri=runtime.tracking_uri,
         experiment=runtime.experiment,
         identity=identity,
-        name=f"{params.dataset.source}-{params.weights.preset}-{identity[:8]}",
+        name=run_name(params, identity=identity),
     )
     tracked.log_params(params.model_dump(mode="json", include=LOGGED_SECTIONS))
     shards = read_manifest(workspace.stage_dir("shards"))
     tracked.set_tags({"mcld.shards": fingerprint([part.sha256 for part in shards.parts])})
     return tracked
+
+
+def run_of_checkpoint(params: Params, *, workspace: Workspace, identity: str, step: int) -> TrackedRun:
+    """The run of one checkpoint's evaluation, shown under the run of the model."""
+    runtime = params.runtime
+    tracked = open_run(
+        state_dir=workspace.state_dir,
+        root=workspace.root,
+        tracking_uri=runtime.tracking_uri,
+        experiment=runtime.experiment,
+        identity=f"{identity}-step-{step}",
+        name=f"{run_name(params, identity=identity)}-step-{step}",
+        parent=identity,
+    )
+    tracked.log_params({**params.model_dump(mode="json", include=LOGGED_SECTIONS), "checkpoint_step": step})
+    return tracked
+
+
+def run_name(params: Params, *, identity: str) -> str:
+    """What a person calls a model's run."""
+    return f"{params.dataset.source}-{params.weights.preset}-{identity[:8]}"
 
 
 def run_of_training(
@@ -41,7 +65,8 @@ def run_of_training(
     tracked = run_of_model(params, workspace=workspace, identity=identity)
     tracked.start()
     training = {"mcld.num_processes": str(num_processes), "mcld.device": device}
-    tracked.set_tags(code_tags(workspace.root) | machine_tags() | training)
+    named = run_tags(params, root=workspace.root)
+    tracked.set_tags(code_tags(workspace.root) | machine_tags() | training | named)
     shards_dir = workspace.stage_dir("shards")
     tracked.log_dataset(
         f"{params.dataset.source}-shards",
@@ -61,23 +86,24 @@ def identity_of_model(workspace: Workspace) -> str:
 def remember(stage: str, params: Params, *, workspace: Workspace) -> None:
     """After a stage: log its results to the run of the model they speak of. Most stages have none."""
     if stage == "evaluate":
-        _remember_evaluation(
-            params, workspace=workspace, metrics_path=workspace.metrics_dir / "evaluate.json"
-        )
+        _remember_evaluation(params, workspace=workspace)
     elif stage == "report":
         _remember_report(params, workspace=workspace, report_dir=workspace.stage_dir("report"))
 
 
-def _remember_evaluation(params: Params, *, workspace: Workspace, metrics_path: Path) -> None:
-    metrics = read_json(metrics_path)
-    assert isinstance(metrics, dict)
-    numbers = {
-        f"test.{name}": float(value) for name, value in metrics.items() if isinstance(value, int | float)
-    }
-    with run_of_model(params, workspace=workspace, identity=identity_of_model(workspace)) as tracked:
-        # Other images of the same model may have been scored before.
-        tracked.log_metrics(numbers, step=params.train.steps, corrects=True)
-        tracked.log_file(metrics_path, artifact_path="evaluation")
+def _remember_evaluation(params: Params, *, workspace: Workspace) -> None:
+    identity = identity_of_model(workspace)
+    note_evaluation(workspace, identity=identity)
+    told_dir = told_folder(workspace, identity=identity, step=params.train.steps)
+    found = found_evaluation(params, workspace=workspace, told_dir=told_dir)
+    with run_of_model(params, workspace=workspace, identity=identity) as tracked:
+        tell_points(tracked, found, step=params.train.steps)
+        tell_files(tracked, found)
+
+
+def told_folder(workspace: Workspace, *, identity: str, step: int) -> Path:
+    """Where tables and pictures of an evaluation lie until MLflow has them."""
+    return workspace.state_dir / "told" / identity[:16] / f"step-{step:06d}"
 
 
 def _remember_report(params: Params, *, workspace: Workspace, report_dir: Path) -> None:

@@ -9,22 +9,34 @@ logging never waits, an MLflow that is away costs nothing but time, and nothing 
 from mcld.tracking.delivery import BusyError, Delivery
 from mcld.tracking.journals import JournalState, deliveries, state_of
 from mcld.tracking.provenance import code_tags, folder_digest, machine_tags
+from mcld.tracking.reading import RunReader, RunRecord, open_reader
+from mcld.tracking.registry import CANDIDATE, CHAMPION, Registry, Version
 from mcld.tracking.run import TrackedRun, default_uri, flatten, open_run
 from mcld.tracking.store import StoreAwayError, shown
+from mcld.tracking.views import save_view, view_of
 
 __all__ = [
+    "CANDIDATE",
+    "CHAMPION",
     "BusyError",
     "Delivery",
     "JournalState",
+    "Registry",
+    "RunReader",
+    "RunRecord",
     "StoreAwayError",
     "TrackedRun",
+    "Version",
     "code_tags",
     "default_uri",
     "deliveries",
     "flatten",
     "folder_digest",
     "machine_tags",
+    "open_reader",
     "open_run",
+    "save_view",
     "shown",
     "state_of",
+    "view_of",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -51,6 +51,7 @@ class RunWanted:
     experiment: str
     name: str
     artifact_location: str | None = None  # of an experiment that is made; None: as the server likes
+    parent: str | None = None  # identity of the run under which it is shown; that run must be there first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +63,14 @@ class ParamsLogged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsLogged:
-    """(metric, step, value) of metrics, all with one time."""
+    """(metric, step, value) of metrics, all with one time.
+
+    `corrects`: the points may belong to earlier steps than the last, and may replace others.
+    """
 
     time_ms: int
     points: tuple[tuple[str, int, float], ...]
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +161,10 @@ def event_of(line: bytes) -> Event:
     if not isinstance(values, dict) or values.get("kind") not in _KINDS:
         raise ValueError("no event of a kind that is known here")
     kind = _KINDS[values.pop("kind")]
-    if set(values) != {field.name for field in fields(kind)}:
+    known = fields(kind)
+    # A journal of an earlier version lacks what has come since; such fields have a default.
+    needed = {field.name for field in known if field.default is MISSING}
+    if not needed <= set(values) <= {field.name for field in known}:
         raise ValueError(f"not the fields of {kind.__name__}: {', '.join(sorted(values))}")
     if "file" in values:
         values["file"] = FileReference(**values["file"])

@@ -30,8 +30,12 @@ def state_of(delivery: Delivery) -> JournalState:
 
 
 def deliveries(*, state_dir: Path, root: Path) -> Iterator[Delivery]:
-    """A delivery for each journal of a workspace, in order of their identities."""
-    for directory in sorted((state_dir / "journal").glob("*/")):
-        journal = Journal(directory)
-        if journal.memory.wanted is not None:  # a kill may have left an empty one
-            yield Delivery(journal=journal, identity=directory.name, root=root.resolve())
+    """A delivery for each journal of a workspace, in order of their identities, nested runs last."""
+    journals = [Journal(directory) for directory in sorted((state_dir / "journal").glob("*/"))]
+    known = [one for one in journals if one.memory.wanted is not None]  # a kill may have left an empty one
+    for journal in sorted(known, key=_is_nested):
+        yield Delivery(journal=journal, identity=journal.directory.name, root=root.resolve())
+
+
+def _is_nested(journal: Journal) -> bool:
+    return journal.memory.wanted is not None and journal.memory.wanted.parent is not None

@@ -32,6 +32,7 @@ class Memory:
     wanted: RunWanted | None = None
     status: Status | None = None
     last_points: dict[str, tuple[int, float]] = field(default_factory=dict)  # by metric: step, value
+    corrected: dict[tuple[str, int], float] = field(default_factory=dict)  # by metric and step
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     image_times_ms: dict[tuple[str, int], int] = field(default_factory=dict)  # by key and step
@@ -45,9 +46,7 @@ class Memory:
             case StatusSet():
                 self.status = event.status
             case PointsLogged():
-                for name, step, value in event.points:
-                    if name not in self.last_points or step >= self.last_points[name][0]:
-                        self.last_points[name] = (step, value)
+                self._note_points(event)
             case ParamsLogged():
                 self.params |= event.values
             case TagsSet():
@@ -71,7 +70,7 @@ class Memory:
                 return None if event.status == self.status else event
             case PointsLogged():
                 points = tuple(point for point in event.points if self._is_new(point, corrects=corrects))
-                return replace(event, points=points) if points else None
+                return replace(event, points=points, corrects=corrects) if points else None
             case ParamsLogged():
                 return self._new_params(event)
             case TagsSet():
@@ -86,13 +85,22 @@ class Memory:
             case _:
                 return event
 
+    def _note_points(self, event: PointsLogged) -> None:
+        if event.corrects:
+            self.corrected |= {(name, step): value for name, step, value in event.points}
+        for name, step, value in event.points:
+            if name not in self.last_points or step >= self.last_points[name][0]:
+                self.last_points[name] = (step, value)
+
     def _is_new(self, point: tuple[str, int, float], *, corrects: bool) -> bool:
         name, step, value = point
         known = self.last_points.get(name)
         if known is None or step > known[0]:
             return True
-        is_same = known[1] == value or (math.isnan(known[1]) and math.isnan(value))
-        return corrects and not (step == known[0] and is_same)
+        if not corrects:
+            return False
+        said = self.corrected.get((name, step), known[1] if step == known[0] else None)
+        return said is None or not (said == value or (math.isnan(said) and math.isnan(value)))
 
     def _new_params(self, event: ParamsLogged) -> ParamsLogged | None:
         for key, value in event.values.items():
@@ -107,5 +115,5 @@ class Memory:
         return ParamsLogged(values=values) if values else None
 
 
-def _place(wanted: RunWanted) -> tuple[str, str]:
-    return wanted.tracking_uri, wanted.experiment
+def _place(wanted: RunWanted) -> tuple[str, str, str | None]:
+    return wanted.tracking_uri, wanted.experiment, wanted.parent

@@ -34,6 +34,8 @@ from mcld.tracking.system_metrics import SystemWatch
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+# Where MLflow's pages and `mlflow.load_table` look up which artifacts are tables.
+TABLES_TAG = "mlflow.loggedArtifacts"
 # A whole model may be on its way.
 CLOSE_TIMEOUT_S = 600.0
 # A server that is away is not waited for: what is kept will be sent.
@@ -90,6 +92,16 @@ class TrackedRun:
         """Store one file as an artifact, below the folder `artifact_path`."""
         self._say(FileLogged(artifact_dir=artifact_path or "", file=reference(path, root=self.root)))
 
+    def log_table(self, path: Path, *, artifact_path: str) -> None:
+        """Store a JSON file of `columns` and `data` (rows) so that MLflow shows and compares it as a table.
+
+        MlflowClient.log_table would append to a table that is there: a repeated command, twice the rows.
+        """
+        known = json.loads(self.journal.memory.tags.get(TABLES_TAG, "[]"))
+        table = {"path": f"{artifact_path}/{path.name}", "type": "table"}
+        self.log_file(path, artifact_path=artifact_path)
+        self.set_tags({TABLES_TAG: json.dumps(known if table in known else [*known, table])})
+
     def log_folder(self, path: Path, *, artifact_path: str, hashed: bool = True) -> None:
         """Store a folder's files as artifacts. `hashed` reads them all now; else their times tell changes."""
         files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -139,9 +151,9 @@ class TrackedRun:
         """Say that the run is over, and how."""
         self._say(StatusSet(time_ms=_now_ms(), status=status))
 
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was said is in MLflow; whether it is."""
-        return self.sender.wait(timeout_s=timeout_s)
+    def flush(self, timeout_s: float, *, away_timeout_s: float | None = None) -> bool:
+        """Wait until all that was said is in MLflow; whether it is. See `Sender.wait`."""
+        return self.sender.wait(timeout_s=timeout_s, away_timeout_s=away_timeout_s)
 
     def close(
         self, *, timeout_s: float = CLOSE_TIMEOUT_S, away_timeout_s: float = CLOSE_AWAY_TIMEOUT_S
@@ -194,11 +206,19 @@ class TrackedRun:
 
 
 def open_run(
-    *, state_dir: Path, root: Path, tracking_uri: str | None, experiment: str, identity: str, name: str
+    *,
+    state_dir: Path,
+    root: Path,
+    tracking_uri: str | None,
+    experiment: str,
+    identity: str,
+    name: str,
+    parent: str | None = None,
 ) -> TrackedRun:
     """The run of `identity` (a fingerprint): the same one when a command is repeated, else a new one.
 
-    Needs no server: the run is made when the store is reached. What earlier commands left is sent first.
+    `parent` is the identity of the run below which MLflow shows it. Needs no server: the run is made when
+    the store is reached. What earlier commands left is sent first.
     """
     load_mlflow()  # here, not in the thread, where it would race with what its caller imports
     journal = Journal(state_dir / "journal" / identity)
@@ -210,6 +230,7 @@ def open_run(
         name=name,
         # A server knows where its artifacts go; the local file must be told to keep them beside itself.
         artifact_location=location,
+        parent=parent,
     )
     journal.append([wanted])
     delivery = Delivery(journal=journal, identity=identity, root=root.resolve())

@@ -32,7 +32,8 @@ from mcld.tracking.events import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Run as Run
+    from mlflow.entities.model_registry import ModelVersion as ModelVersion
 
 IDENTITY_TAG = "mcld.identity"
 REQUEST_TIMEOUT_S = 20
@@ -110,16 +111,18 @@ class Store:
     def find_or_make_run(self, wanted: RunWanted, *, identity: str) -> str:
         """The id of the run that is tagged with `identity`.
 
-        Looked for first, so a kill between making and recording it makes no second one. A request that timed
-        out may still make one later: of several the oldest counts, and those that are empty are deleted.
+        A run that belongs under another is made once that one is there, and else counts as a store that is
+        away: the other's journal is sent first. Looked for first, so a kill between making and recording it
+        makes no second one. A request that timed out may still make one later: of several the oldest counts,
+        and those that are empty are deleted.
         """
-        with _translated():
+        with translated():
             experiment_id = self._experiment_id(wanted)
             if not self._runs(identity, experiment_id=experiment_id):
                 self.client.create_run(
                     experiment_id,
                     start_time=wanted.time_ms,
-                    tags={IDENTITY_TAG: identity},
+                    tags={IDENTITY_TAG: identity} | self._parent_tag(wanted, experiment_id=experiment_id),
                     run_name=wanted.name,
                 )
             oldest, *others = self._runs(identity, experiment_id=experiment_id)
@@ -131,7 +134,7 @@ class Store:
     def has_run(self, run_id: str) -> bool:
         """Whether the run is there and not deleted."""
         try:
-            with _translated():
+            with translated():
                 return str(self.client.get_run(run_id).info.lifecycle_stage) == "active"
         except RunGoneError:
             return False
@@ -141,7 +144,7 @@ class Store:
 
         Raises StoreAwayError, RefusedError or RunGoneError.
         """
-        with _translated():
+        with translated():
             if all(isinstance(event, Batched) for event in events):
                 self._send_batch(run_id, events)
                 return
@@ -216,6 +219,16 @@ class Store:
         context = InputTag("mlflow.data.context", "training")
         self.client.log_inputs(run_id, datasets=[DatasetInput(dataset=dataset, tags=[context])])
 
+    def _parent_tag(self, wanted: RunWanted, *, experiment_id: str) -> dict[str, str]:
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+        if wanted.parent is None:
+            return {}
+        found = self._runs(wanted.parent, experiment_id=experiment_id)
+        if not found:
+            raise StoreAwayError(f"the run {wanted.name} belongs under is not there yet")
+        return {MLFLOW_PARENT_RUN_ID: str(found[0].info.run_id)}
+
     def _experiment_id(self, wanted: RunWanted) -> str:
         found = self.client.get_experiment_by_name(wanted.experiment)
         if found is not None:
@@ -247,7 +260,7 @@ def open_store(tracking_uri: str, *, root: Path) -> Store:
     load_mlflow()
     from mlflow import MlflowClient
 
-    with _translated():
+    with translated():
         return Store(client=MlflowClient(tracking_uri=tracking_uri), root=root)
 
 
@@ -272,7 +285,7 @@ def shown(tracking_uri: str) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn what MLflow and its HTTP client raise into the three answers that matter here."""
     from mlflow.exceptions import MlflowException
     from requests import HTTPError, RequestException

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.ablations import EXPERIMENT, STAGES_BEFORE, VARIANTS, as_table, params_of, run_variant
+from flows.ablations import EXPERIMENT, as_table, params_of, run_variant
 from mcld.config import Params
 from mcld.errors import DataError
 from mcld.models import load_config
+from mcld.stages.run_tags import ABLATIONS
+from mcld.stages.side_workspace import STAGES_BEFORE
 from mcld.tracking import default_uri
 from mcld.workspace import Workspace
 from tests.stages.tiny_training import prepare
@@ -30,9 +32,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def test_variants_differ_from_the_full_model_in_their_settings_alone(tmp_path: Path) -> None:
     root = Workspace(root=tmp_path)
-    of = {name: params_of(PARAMS, variant=name, seed=3, root=root) for name in VARIANTS}
+    of = {name: params_of(PARAMS, variant=name, seed=3, root=root) for name in ABLATIONS}
     assert all(params.train.seed == 3 for params in of.values())
-    assert len({params.model.model_dump_json() for params in of.values()}) == len(VARIANTS)
+    assert len({params.model.model_dump_json() for params in of.values()}) == len(ABLATIONS)
     same = {params.model_copy(update={"model": PARAMS.model}).model_dump_json() for params in of.values()}
     assert len(same) == 1
     assert of["full"].model == PARAMS.model

@@ -32,6 +32,15 @@ def test_training_is_told_only_where_it_is_known() -> None:
     assert "| note | a\\|b |" in told
 
 
+def test_an_evaluation_is_told_as_it_was_written() -> None:
+    assert "## Evaluation\n\nNot scored." in card()
+    pipeline = tiny_pipeline()
+    text = model_card(
+        pipeline.model, scheduler=pipeline.scheduler, training={}, name="m", evaluation="| ssim | 0.5 |"
+    )
+    assert "## Evaluation\n\n| ssim | 0.5 |\n\n## Licence" in text
+
+
 @pytest.mark.parametrize(
     ("source", "preset", "is_free"),
     [("mannequins", "tiny", True), ("deepfashion", "tiny", False), ("mannequins", "sd15", False)],

@@ -100,6 +100,24 @@ def test_a_correction_is_said_once(tmp_path: Path) -> None:
     assert [repr(value) for value in values] == ["0.1", "nan", "0.2"]
 
 
+def test_corrections_may_come_in_any_order_of_steps_and_a_repeated_command_says_none_again(
+    tmp_path: Path,
+) -> None:
+    for _ in range(2):
+        journal = Journal(tmp_path)
+        for step in (400, 200, 300):
+            journal.append([_point(step, step / 1000)], corrects=True)
+    steps = [event.points[0][1] for event in _said(journal) if isinstance(event, PointsLogged)]
+    assert steps == [400, 200, 300]
+
+
+def test_an_earlier_versions_journal_is_read(tmp_path: Path) -> None:
+    line = b'{"kind":"run","time_ms":1,"tracking_uri":"u","experiment":"e","name":"n"}'
+    assert event_of(line) == RunWanted(time_ms=1, tracking_uri="u", experiment="e", name="n")
+    with pytest.raises(ValueError, match="not the fields of RunWanted"):
+        event_of(line.replace(b'"name"', b'"nome"'))
+
+
 def test_a_repeated_command_says_only_what_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = DatasetUsed(name="d", digest="0", source="/d", source_type="local")
     Journal(tmp_path).append(
