@@ -105,7 +105,7 @@ def recognised_faces(
     Raises WeightsError when a model is missing or not what it should be, and ConfigError when the embedding's
     length is not `face.dim` or a GPU is asked for that cannot be used.
     """
-    models = _find_models(params, runtime=runtime, root=root)
+    models = find_face_models(params, runtime=runtime, root=root)
     if models.dim != params.dim:
         raise ConfigError(
             f"face.dim: {params.dim}, but {models.recogniser_path} gives {models.dim} numbers; set face.dim "
@@ -122,7 +122,8 @@ def recognised_faces(
     )
 
 
-def _find_models(params: FaceParams, *, runtime: RuntimeParams, root: Path) -> FaceModels:
+def find_face_models(params: FaceParams, *, runtime: RuntimeParams, root: Path) -> FaceModels:
+    """The models that the section names, checked. Raises WeightsError when one is missing or another one."""
     if params.recogniser == "opencv":
         assert params.detector_path is not None  # checked by FaceParams
         assert params.recogniser_path is not None

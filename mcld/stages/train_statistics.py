@@ -1,0 +1,80 @@
+"""Mean and covariance of all training images' features: what protocol A's FID compares with.
+
+Kept by a fingerprint of the images, their size and the network, in the workspace's own state: computed once
+for a data set, however many evaluations follow.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mcld.evaluation.frechet import FeatureStatistics, StatisticsAccumulator
+from mcld.evaluation.judge import FeatureKind
+from mcld.evaluation.set_scores import FEATURE_DIM
+from mcld.stages.image_sets import ImageSetWork, JudgedSet, SetImage, judge_set
+from mcld.stages.mapper import Mapper
+from mcld.storage import atomic_path, fingerprint
+from mcld.types import ImageRecord
+
+FORMAT_VERSION = 1
+KIND: FeatureKind = "fid_a"
+logger = logging.getLogger(__name__)
+
+
+def train_statistics(
+    images: Sequence[ImageRecord], *, work: ImageSetWork, directory: Path, mapper: Mapper
+) -> FeatureStatistics:
+    """Of all images of the split `train` that can be decoded; `work` says at which size, by which network.
+
+    Raises DataError when there are fewer than two.
+    """
+    chosen = [image for image in images if image.split == "train"]
+    made_from = [FORMAT_VERSION, work.settings(), [image.sha256 for image in chosen]]
+    name = fingerprint(made_from)[:32]
+    path = directory / f"{name}.npz"
+    kept = _read(path)
+    if kept is not None:
+        return kept
+    set_images = tuple(SetImage(key=image.key, record=image) for image in chosen)
+    found, _ = judge_set(set_images, work=work, directory=directory / name, mapper=mapper)
+    if found.exclusions:
+        logger.warning("fid_a: %d training images cannot be decoded and are left out", len(found.exclusions))
+    statistics = _accumulated(found)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            mean=statistics.mean,
+            covariance=statistics.covariance,
+            count=np.array(statistics.count),
+        )
+    shutil.rmtree(found.directory)
+    return statistics
+
+
+def _accumulated(found: JudgedSet) -> FeatureStatistics:
+    accumulator = StatisticsAccumulator(FEATURE_DIM)
+    for part in found.parts():
+        if KIND in part:  # not in one whose images are all left out
+            accumulator.add(part[KIND])
+    return accumulator.statistics()
+
+
+def _read(path: Path) -> FeatureStatistics | None:
+    """What was kept; None where nothing was, or where it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return FeatureStatistics(
+                mean=file["mean"], covariance=file["covariance"], count=int(file["count"])
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        logger.warning("%s: damaged (%s); the training images' features are computed again", path, error)
+        return None
