@@ -132,8 +132,10 @@ def _network_scoring(task: _Task, *, mapper: Mapper) -> NetworkScoring | None:
         metrics=metrics,
         networks=task.networks,
         params=task.params,
-        workspace=task.workspace,
-        directory=task.workspace.state_dir / STAGE / "rows",
+        image_dir=images_dir(task.params.dataset, workspace=task.workspace),
+        images=task.images.values(),
+        state_dir=task.workspace.state_dir,
+        name="rows",
         mapper=mapper,
     )
 

@@ -285,8 +285,10 @@ def _network_scores(task: _Task, *, pairs: Sequence[FolderPair], mapper: Mapper)
         metrics=metrics,
         networks=task.networks,
         params=task.params,
-        workspace=task.workspace,
-        directory=task.workspace.state_dir / STAGE / FOLDERS_NAME / task.name,
+        image_dir=images_dir(task.params.dataset, workspace=task.workspace),
+        images=task.images.values(),
+        state_dir=task.workspace.state_dir,
+        name=f"{FOLDERS_NAME}/{task.name}",
         mapper=mapper,
         resizes=task.request.resizes,
     ).run()

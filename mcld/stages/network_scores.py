@@ -9,7 +9,7 @@ the evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import get_args
@@ -17,7 +17,6 @@ from typing import get_args
 import numpy as np
 
 from mcld.config import Params, num_workers
-from mcld.data.index import read_index
 from mcld.devices import visible_device_ids
 from mcld.errors import DataError
 from mcld.evaluation.frechet import FeatureStatistics
@@ -25,14 +24,13 @@ from mcld.evaluation.judge import NETWORK_OF, DistanceKind, FeatureKind, cosine
 from mcld.evaluation.metrics import Metric
 from mcld.evaluation.networks import Networks
 from mcld.evaluation.set_scores import FEATURES_OF, SetScore, set_score, too_few
-from mcld.stages.columns import images_dir
 from mcld.stages.image_sets import FACES, Arrays, ImageSetWork, SetImage, SetImages, Wanted, judge_set
 from mcld.stages.mapper import Mapper
 from mcld.stages.train_statistics import train_statistics
 from mcld.types import ImageRecord
-from mcld.workspace import Workspace
 
-TARGETS, SOURCES = "ground_truth", "sources"  # sets of the data set's own images
+STAGE = "evaluate"
+TARGETS, SOURCES, TRAIN = "ground_truth", "sources", "train"  # sets of the data set's own images
 FACE_METRICS = ("face_cosine_target", "face_cosine_source")
 
 
@@ -76,8 +74,10 @@ class NetworkScoring:
     metrics: Sequence[Metric]  # whose networks are there
     networks: Networks
     params: Params
-    workspace: Workspace
-    directory: Path
+    image_dir: Path  # of the data set's images
+    images: Collection[ImageRecord]  # of the data set: fid_a compares with those for training
+    state_dir: Path  # of the workspace
+    name: str  # of the folder in it that keeps the rows' parts
     mapper: Mapper
     resizes: bool = False
 
@@ -114,7 +114,10 @@ class NetworkScoring:
 
     def _judged(self, images: SetImages, *, wanted: Wanted, name: str) -> Arrays:
         found, _ = judge_set(
-            images, work=self._work(wanted), directory=self.directory / name, mapper=self.mapper
+            images,
+            work=self._work(wanted),
+            directory=self.state_dir / STAGE / self.name / name,
+            mapper=self.mapper,
         )
         if found.exclusions:
             first = found.exclusions[0]
@@ -136,7 +139,7 @@ class NetworkScoring:
         return ImageSetWork(
             networks=networks,
             wanted=wanted,
-            image_dir=images_dir(self.params.dataset, workspace=self.workspace),
+            image_dir=self.image_dir,
             height_px=section.height_px,
             width_px=section.width_px,
             resizes=self.resizes,
@@ -147,9 +150,9 @@ class NetworkScoring:
 
     def _train(self) -> FeatureStatistics:
         return train_statistics(
-            read_index(self.workspace.stage_dir("dataset")).images,
+            self.images,
             work=self._work(Wanted(features=("fid_a",))),
-            directory=statistics_dir(self.workspace),
+            directory=self.state_dir / STAGE / TRAIN,
             mapper=self.mapper,
         )
 
@@ -209,11 +212,6 @@ class NetworkScoring:
             f"face_cosine_*: the biggest face by {faces.library}{pack}, {faces.detector_path.name} "
             f"({faces.detector_sha256[:8]}) and {faces.recogniser_path.name} ({faces.recogniser_sha256[:8]})"
         )
-
-
-def statistics_dir(workspace: Workspace) -> Path:
-    """Where the training images' statistics are kept, by fingerprint."""
-    return workspace.state_dir / "evaluate" / "train"
 
 
 def _cosines(faces_ND: np.ndarray, others_ND: np.ndarray) -> list[float | None]:

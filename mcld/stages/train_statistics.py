@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def train_statistics(
-    images: Sequence[ImageRecord], *, work: ImageSetWork, directory: Path, mapper: Mapper
+    images: Collection[ImageRecord], *, work: ImageSetWork, directory: Path, mapper: Mapper
 ) -> FeatureStatistics:
     """Of all images of the split `train` that can be decoded; `work` says at which size, by which network.
 

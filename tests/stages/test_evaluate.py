@@ -14,17 +14,20 @@ import cv2
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 
 from mcld.config import EvaluateParams, Params
 from mcld.data.codec import encode_png
 from mcld.data.manifest import read_manifest
 from mcld.errors import ConfigError, DataError, WeightsError
+from mcld.evaluation.trunks import squeezenet
 from mcld.stages import evaluate
 from mcld.stages.folder_scores import FolderRequest, score_folder
 from mcld.stages.mapper import SerialMapper
 from mcld.storage import write_bytes, write_json
 from mcld.types import Report
 from mcld.workspace import Workspace
+from tests.evaluation.trunks.published_files import recipe_weights, write_published
 from tests.stages.fake_run import HEIGHT_PX, NUM_PAIRS, PARAMS, WIDTH_PX, make_run
 
 
@@ -160,6 +163,71 @@ def test_the_same_images_given_as_a_folder_score_the_same(workspace: Workspace) 
     assert json.loads((report.output / "rows.json").read_text())["rows"]["generate-generated"] == own
     assert run(workspace).num_reused == 1
     assert (report.output / "rows.json").exists()  # the stage leaves rows of folders alone
+
+
+@pytest.fixture(scope="module")
+def squeezenet_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.pth"
+    return write_published(path, state=recipe_weights(squeezenet.published_state()))
+
+
+def with_squeezenet(path: Path) -> Params:
+    section = EvaluateParams(require=("lpips_squeeze",), squeezenet_path=str(path))
+    return PARAMS.model_copy(update={"evaluate": section})
+
+
+def test_a_metric_whose_weights_are_there_is_computed_for_every_row(
+    workspace: Workspace, squeezenet_path: Path
+) -> None:
+    params = with_squeezenet(squeezenet_path)
+    run(workspace, params)
+    found = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())
+    mean = {row: cells["lpips_squeeze"]["mean"] for row, cells in found["rows"].items()}
+    assert mean["ground_truth"] == 0.0 < mean["vae_reconstruction"] < mean["generated"] < mean["wrong_source"]
+    assert "lpips_squeeze" not in found["absent"]
+    metrics = json.loads((workspace.metrics_dir / "evaluate.json").read_text())
+    assert metrics["lpips_squeeze"] == mean["generated"]
+    table = pyarrow.parquet.read_table(workspace.stage_dir("evaluate") / "per_pair.parquet")
+    assert np.mean(table["lpips_squeeze"].to_pylist()[:NUM_PAIRS]) == pytest.approx(
+        mean["generated"], abs=1e-6
+    )
+    first = outputs(workspace)
+    run(workspace, params)
+    assert outputs(workspace) == first
+
+
+def test_a_folder_is_scored_by_the_same_networks(workspace: Workspace, squeezenet_path: Path) -> None:
+    params = with_squeezenet(squeezenet_path)
+    run(workspace, params)
+    own = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())["rows"]["generated"]
+    request = FolderRequest(folder=workspace.stage_dir("generate"), partial=True)
+    report = score_folder(request, params, workspace=workspace, mapper=SerialMapper())
+    found = json.loads((report.output / "rows.json").read_text())
+    assert found["rows"]["generate-generated"]["lpips_squeeze"] == own["lpips_squeeze"]
+
+
+def test_weights_that_are_not_what_they_should_be_are_refused_before_any_work(
+    workspace: Workspace, squeezenet_path: Path
+) -> None:
+    damaged = workspace.root / "squeezenet.pth"
+    state = torch.load(squeezenet_path, weights_only=True)
+    torch.save({name: value for name, value in state.items() if name != "features.0.bias"}, damaged)
+    with pytest.raises(WeightsError, match=r"squeezenet.pth.*features.0.bias"):
+        run(workspace, with_squeezenet(damaged))
+    assert not workspace.stage_dir("evaluate").exists()
+
+
+def test_a_file_that_is_not_there_makes_its_metric_absent_and_requiring_it_an_error(
+    workspace: Workspace,
+) -> None:
+    section = EvaluateParams(inception_tf_path="bases/nothing.pth")
+    run(workspace, PARAMS.model_copy(update={"evaluate": section}))
+    absent = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())["absent"]
+    assert "bases/nothing.pth is not there" in absent["kid"]
+    assert "evaluate.squeezenet_path" in absent["lpips_squeeze"]
+    assert "face.recogniser" in absent["face_cosine_target"]
+    with pytest.raises(WeightsError, match=r"'lpips_squeeze' is absent: .*nothing.pth is not there"):
+        run(workspace, with_squeezenet(Path("nothing.pth")))
 
 
 def test_one_pair_is_refused(workspace: Workspace) -> None:
