@@ -29,7 +29,7 @@ from mcld.storage import sha256_of_file, write_bytes, write_json
 from mcld.types import Report
 from mcld.workspace import Workspace
 from tests.evaluation.trunks.published_files import recipe_weights, write_published
-from tests.face_pack import RECOGNISER_NAME, write_pack
+from tests.face_pack import RECOGNISER_NAME, SFACE_NAME, YUNET_NAME, write_opencv, write_pack
 from tests.stages.fake_run import HEIGHT_PX, NUM_PAIRS, PARAMS, WIDTH_PX, make_run
 
 
@@ -251,6 +251,32 @@ def test_a_face_model_with_another_hash_is_an_error_and_one_that_is_not_there_an
     with pytest.raises(WeightsError, match=rf"{RECOGNISER_NAME}: sha256 is .*, expected 0000"):
         run(workspace, PARAMS.model_copy(update={"face": face}))
     assert not workspace.stage_dir("evaluate").exists()
+
+
+def test_pairs_without_a_value_are_counted_with_the_reason(workspace: Workspace) -> None:
+    write_opencv(workspace.root)
+    face = FaceParams(
+        recogniser="opencv", detector_path=YUNET_NAME, recogniser_path=SFACE_NAME, dim=128, det_size_px=320
+    )
+    grey = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.uint8)
+    write_bytes(workspace.stage_dir("generate") / "generated" / "000000.png", data=encode_png(grey))
+    params = PARAMS.model_copy(update={"face": face})
+    run(workspace, params)
+    found = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())
+    assert found["rows"]["generated"]["face_cosine_target"]["num_skipped"] == NUM_PAIRS
+    assert found["skipped"]["face_cosine_target"] == {
+        "count": NUM_PAIRS,
+        "reason": f"no face found in the picture: {NUM_PAIRS}",
+    }
+    assert found["skipped"]["ssim_256"] == {"count": 1, "reason": "the picture is of one flat value"}
+    assert "ssim" not in found["skipped"]
+    (note,) = found["notes"]
+    assert f"detector {YUNET_NAME} (" in note
+    assert "SFace is not the ArcFace that papers use" in note
+    request = FolderRequest(folder=workspace.stage_dir("generate"), partial=True)
+    report = score_folder(request, params, workspace=workspace, mapper=SerialMapper())
+    folder = json.loads((report.output / "rows.json").read_text())
+    assert (folder["skipped"], folder["notes"]) == (found["skipped"], found["notes"])
 
 
 def test_a_file_that_is_not_there_makes_its_metric_absent_and_requiring_it_an_error(

@@ -19,7 +19,8 @@ from mcld.evaluation.metrics import METRICS, network_metrics
 from mcld.evaluation.networks import Networks
 from mcld.stages.evaluation_networks import evaluation_networks
 from mcld.stages.mapper import SerialMapper
-from mcld.stages.network_scores import JudgedPair, NetworkScores, NetworkScoring
+from mcld.stages.network_scores import NetworkScores, NetworkScoring
+from mcld.stages.set_images import JudgedPair
 from mcld.storage import sha256_of_bytes, write_bytes
 from mcld.types import ImageRecord
 from mcld.workspace import Workspace
@@ -163,12 +164,9 @@ def test_a_face_is_known_again_wherever_it_was_put(scores: NetworkScores) -> Non
 
 def test_pairs_without_a_face_are_counted_and_the_recogniser_is_named(scores: NetworkScores) -> None:
     assert scores.per_pair["generated"]["face_cosine_target"] == [None] * NUM_PAIRS
-    assert scores.skipped["face_cosine_target"] == {
-        "count": NUM_PAIRS,
-        "reason": "no face found in the image or in its target",
-    }
+    assert scores.skipped["face_cosine_target"] == {"no face found in the picture": NUM_PAIRS}
     (note,) = [note for note in scores.notes if note.startswith("face_cosine")]
-    assert "insightface, pack antelopev2, scrfd_10g_bnkps.onnx" in note
+    assert "insightface, pack antelopev2: detector scrfd_10g_bnkps.onnx (" in note
 
 
 def test_few_images_are_said_to_be_few(scores: NetworkScores) -> None:
