@@ -1,6 +1,6 @@
 """Stage `generate`: render the test pairs, and the rows that make their scores readable, as 8-bit PNGs.
 
-In parts, one process a GPU. A pair's noise comes from (seed, pair) alone, and a part is always made of the same
+In parts, one process a GPU. A pair's noise comes from (seed, pair) alone, and a part is always made of equal
 batches: the bytes are the same on any number of processes, and after any interruption. In a batch of another
 size or with other neighbours sums may be added in another order, which moves a level by one here and there.
 """
