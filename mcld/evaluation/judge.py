@@ -1,24 +1,23 @@
-"""The networks of the metrics at work, a batch of images at a time: features, distances, faces.
+"""The networks of the metrics at work, a batch of images at a time: features and distances.
 
     features    fid_a, fid (also kid's), clean_fid   one vector an image
     distances   lpips_alex, lpips_squeeze            one number a pair of images
-    faces                                            one identity vector an image that shows a face
 
 Shapes: B images, H W pixels, D = 2048 features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mcld.evaluation.networks import NetworkName, Networks
+from mcld.evaluation.networks import NetworkFiles, NetworkName, Networks
 from mcld.evaluation.trunks import (
     Inception,
     Lpips,
@@ -29,9 +28,6 @@ from mcld.evaluation.trunks import (
     prepare_fid,
     prepare_lpips,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FeatureKind = Literal["fid_a", "fid", "clean_fid"]
 DistanceKind = Literal["lpips_alex", "lpips_squeeze"]
@@ -55,16 +51,13 @@ class Judge:
     def __init__(self, networks: Networks, *, device: torch.device) -> None:
         """Raises WeightsError naming the file, and what is wrong with it."""
         self.device = device
-        expected = dict(networks.expected_sha256)
         self._inceptions: dict[NetworkName, Inception] = {}
         self._lpips: dict[NetworkName, Lpips] = {}
         for files in networks.files:
             if files.name in ("inception", "inception_tf"):
-                inception = _inception(files.name, path=files.paths[0], expected=expected)
-                self._inceptions[files.name] = inception.to(device)
+                self._inceptions[files.name] = _inception(files).to(device)
             else:
-                lpips = _lpips(files.name, paths=files.paths, expected=expected)
-                self._lpips[files.name] = lpips.to(device)
+                self._lpips[files.name] = _lpips(files).to(device)
 
     def features(self, images_BHWC: np.ndarray, *, kind: FeatureKind) -> np.ndarray:
         """(B, H, W, 3) uint8 RGB to (B, D) float32, as the metric of that name sees the images."""
@@ -98,27 +91,26 @@ def check_networks(networks: Networks) -> None:
     Judge(networks, device=torch.device("cpu"))
 
 
-def cosine(first: np.ndarray | None, second: np.ndarray | None) -> float | None:
-    """Of two identity vectors, (dim,), in -1..1; None where one of them is not there."""
-    if first is None or second is None:
-        return None
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Of two vectors, (dim,), neither of them zero; in -1..1."""
     wide_first, wide_second = first.astype(np.float64), second.astype(np.float64)
     lengths = float(np.linalg.norm(wide_first) * np.linalg.norm(wide_second))
     return float(np.clip(wide_first @ wide_second / lengths, -1.0, 1.0))
 
 
-def _inception(name: NetworkName, *, path: Path, expected: Mapping[str, str]) -> Inception:
-    layout: Literal["torchvision", "tf"] = "torchvision" if name == "inception" else "tf"
-    return load_inception(path, layout=layout, expected_sha256=expected.get(path.name))
+def _inception(files: NetworkFiles) -> Inception:
+    layout: Literal["torchvision", "tf"] = "torchvision" if files.name == "inception" else "tf"
+    return load_inception(files.paths[0], layout=layout, expected_sha256=files.sha256[0])
 
 
-def _lpips(name: NetworkName, *, paths: Sequence[Path], expected: Mapping[str, str]) -> Lpips:
-    trunk_path, heads_path = paths
-    network: Literal["alex", "squeeze"] = "alex" if name == "lpips_alex" else "squeeze"
+def _lpips(files: NetworkFiles) -> Lpips:
+    trunk_path, heads_path = files.paths
+    network: Literal["alex", "squeeze"] = "alex" if files.name == "lpips_alex" else "squeeze"
+    expected = {path.name: sha256 for path, sha256 in zip(files.paths, files.sha256, strict=True)}
     return load_lpips(trunk_path, heads_path=heads_path, network=network, expected_sha256=expected)
 
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield

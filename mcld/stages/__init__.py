@@ -92,7 +92,7 @@ STAGES: tuple[StageSpec, ...] = (
     ),
     StageSpec(
         name="evaluate",
-        inputs=("dataset", "densepose", "generate"),
+        inputs=("dataset", "densepose", "face", "generate"),
         params=("evaluate",),
         summary="score what was generated",
     ),

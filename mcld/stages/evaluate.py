@@ -22,7 +22,7 @@ from mcld.evaluation import protocols
 from mcld.evaluation.metrics import METRICS, absent_metrics, check_required, network_metrics, pair_metrics
 from mcld.evaluation.networks import NetworkName, Networks
 from mcld.evaluation.protocols import ROWS
-from mcld.evaluation.summary import Scores, flat_metrics, gaps, summarise
+from mcld.evaluation.summary import Scores, flat_metrics, gaps, skipped_pairs, summarise
 from mcld.evaluation.table import write_per_pair
 from mcld.stages.columns import images_dir, report_of
 from mcld.stages.evaluate_part import EvaluateWork, Pairs, PartScores
@@ -114,7 +114,8 @@ def _network_scoring(task: _Task, *, mapper: Mapper) -> NetworkScoring | None:
     if not metrics:
         return None
     from mcld.evaluation.judge import check_networks  # brings PyTorch
-    from mcld.stages.network_scores import JudgedPair, NetworkScoring
+    from mcld.stages.network_scores import NetworkScoring
+    from mcld.stages.set_images import JudgedPair
 
     check_networks(task.networks)
     return NetworkScoring(
@@ -206,7 +207,7 @@ def _write_summaries(task: _Task, *, scores: Scores, of_networks: NetworkScores 
         "sets": sets,
         "gaps": {name: asdict(found) for name, found in found_gaps.items()},
         "absent": absent_metrics(**task.size, lacking=task.lacking),
-        "skipped": dict(of_networks.skipped) if of_networks else {},
+        "skipped": skipped_pairs(scores["generated"], reasons=of_networks.skipped if of_networks else {}),
         "notes": list(of_networks.notes) if of_networks else [],
     }
     write_json(task.out_dir / ROWS_NAME, value=value)

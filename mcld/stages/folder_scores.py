@@ -27,6 +27,7 @@ from mcld.evaluation.foreign import ImageFolder, find_images, read_image_folder
 from mcld.evaluation.metrics import Metric, absent_metrics, check_required, network_metrics, pair_metrics
 from mcld.evaluation.networks import NetworkName, Networks
 from mcld.evaluation.protocols import Row
+from mcld.evaluation.summary import skipped_pairs
 from mcld.stages.columns import images_dir, report_of
 from mcld.stages.evaluate import PER_PAIR_NAME, ROWS_NAME, STAGE
 from mcld.stages.evaluation_networks import evaluation_networks
@@ -275,7 +276,8 @@ def _network_scores(task: _Task, *, pairs: Sequence[FolderPair], mapper: Mapper)
     metrics = task.network_metrics()
     if not metrics:
         return None
-    from mcld.stages.network_scores import JudgedPair, NetworkScoring  # brings PyTorch
+    from mcld.stages.network_scores import NetworkScoring  # brings PyTorch
+    from mcld.stages.set_images import JudgedPair
 
     return NetworkScoring(
         pairs=[
@@ -317,6 +319,9 @@ def _row(
         "rows": {task.name: found},
         "sets": {task.name: sets[SCORED]} if sets else {},
         "absent": {**absent_metrics(**task.size, lacking=task.lacking), **without_iuv},
-        "skipped": dict(of_networks.skipped) if of_networks else {},
+        "skipped": skipped_pairs(
+            {name: values for name, values in scores.items() if name in found},
+            reasons=of_networks.skipped if of_networks else {},
+        ),
         "notes": list(of_networks.notes) if of_networks else [],
     }

@@ -17,8 +17,9 @@ import numpy as np
 from mcld.evaluation.frechet import FeatureStatistics, StatisticsAccumulator
 from mcld.evaluation.judge import FeatureKind
 from mcld.evaluation.set_scores import FEATURE_DIM
-from mcld.stages.image_sets import ImageSetWork, JudgedSet, SetImage, judge_set
+from mcld.stages.image_sets import ImageSetWork, JudgedSet, judge_set
 from mcld.stages.mapper import Mapper
+from mcld.stages.set_images import SetImage
 from mcld.storage import atomic_path, fingerprint
 from mcld.types import ImageRecord
 

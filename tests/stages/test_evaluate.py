@@ -16,18 +16,20 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from mcld.config import EvaluateParams, Params
+from mcld.config import EvaluateParams, FaceParams, Params
 from mcld.data.codec import encode_png
 from mcld.data.manifest import read_manifest
 from mcld.errors import ConfigError, DataError, WeightsError
 from mcld.evaluation.trunks import squeezenet
 from mcld.stages import evaluate
+from mcld.stages.evaluation_networks import evaluation_networks
 from mcld.stages.folder_scores import FolderRequest, score_folder
 from mcld.stages.mapper import SerialMapper
-from mcld.storage import write_bytes, write_json
+from mcld.storage import sha256_of_file, write_bytes, write_json
 from mcld.types import Report
 from mcld.workspace import Workspace
 from tests.evaluation.trunks.published_files import recipe_weights, write_published
+from tests.face_pack import RECOGNISER_NAME, SFACE_NAME, YUNET_NAME, write_opencv, write_pack
 from tests.stages.fake_run import HEIGHT_PX, NUM_PAIRS, PARAMS, WIDTH_PX, make_run
 
 
@@ -172,7 +174,8 @@ def squeezenet_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_squeezenet(path: Path) -> Params:
-    section = EvaluateParams(require=("lpips_squeeze",), squeezenet_path=str(path))
+    expected = {path.name: sha256_of_file(path)} if path.is_file() else {}
+    section = EvaluateParams(require=("lpips_squeeze",), squeezenet_path=str(path), expected_sha256=expected)
     return PARAMS.model_copy(update={"evaluate": section})
 
 
@@ -215,6 +218,65 @@ def test_weights_that_are_not_what_they_should_be_are_refused_before_any_work(
     with pytest.raises(WeightsError, match=r"squeezenet.pth.*features.0.bias"):
         run(workspace, with_squeezenet(damaged))
     assert not workspace.stage_dir("evaluate").exists()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "pickle"])
+def test_a_file_with_another_hash_is_refused_before_any_work_and_nothing_in_it_is_executed(
+    damage: str, workspace: Workspace, squeezenet_path: Path
+) -> None:
+    data = bytearray(squeezenet_path.read_bytes())
+    data[len(data) // 2] ^= 1
+    contents = {
+        "flipped": bytes(data),
+        "cut": bytes(data[: len(data) // 2]),
+        "pickle": b"cos\nsystem\n(S'touch executed'\ntR.",
+    }
+    damaged = workspace.root / squeezenet_path.name
+    damaged.write_bytes(contents[damage])
+    section = with_squeezenet(squeezenet_path).evaluate.model_copy(update={"squeezenet_path": str(damaged)})
+    with pytest.raises(WeightsError, match=r"squeezenet\.pth: sha256 is .{64}, expected .{64} by evaluate"):
+        run(workspace, PARAMS.model_copy(update={"evaluate": section}))
+    assert not workspace.stage_dir("evaluate").exists()
+    assert not Path("executed").exists()
+
+
+def test_a_face_model_with_another_hash_is_an_error_and_one_that_is_not_there_an_absence(
+    workspace: Workspace,
+) -> None:
+    face = FaceParams(recogniser="insightface", models_dir="bases")
+    reason = evaluation_networks(PARAMS.model_copy(update={"face": face}), workspace=workspace)[1]["face"]
+    assert f"{workspace.root / 'bases/models/antelopev2'} is not there" in reason
+    write_pack(workspace.root / "bases" / "models" / "antelopev2")
+    face = face.model_copy(update={"expected_sha256": {RECOGNISER_NAME: "0" * 64}})
+    with pytest.raises(WeightsError, match=rf"{RECOGNISER_NAME}: sha256 is .*, expected 0000"):
+        run(workspace, PARAMS.model_copy(update={"face": face}))
+    assert not workspace.stage_dir("evaluate").exists()
+
+
+def test_pairs_without_a_value_are_counted_with_the_reason(workspace: Workspace) -> None:
+    write_opencv(workspace.root)
+    face = FaceParams(
+        recogniser="opencv", detector_path=YUNET_NAME, recogniser_path=SFACE_NAME, dim=128, det_size_px=320
+    )
+    grey = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.uint8)
+    write_bytes(workspace.stage_dir("generate") / "generated" / "000000.png", data=encode_png(grey))
+    params = PARAMS.model_copy(update={"face": face})
+    run(workspace, params)
+    found = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())
+    assert found["rows"]["generated"]["face_cosine_target"]["num_skipped"] == NUM_PAIRS
+    assert found["skipped"]["face_cosine_target"] == {
+        "count": NUM_PAIRS,
+        "reason": f"no face found in the picture: {NUM_PAIRS}",
+    }
+    assert found["skipped"]["ssim_256"] == {"count": 1, "reason": "the picture is of one flat value"}
+    assert "ssim" not in found["skipped"]
+    (note,) = found["notes"]
+    assert f"detector {YUNET_NAME} (" in note
+    assert "SFace is not the ArcFace that papers use" in note
+    request = FolderRequest(folder=workspace.stage_dir("generate"), partial=True)
+    report = score_folder(request, params, workspace=workspace, mapper=SerialMapper())
+    folder = json.loads((report.output / "rows.json").read_text())
+    assert (folder["skipped"], folder["notes"]) == (found["skipped"], found["notes"])
 
 
 def test_a_file_that_is_not_there_makes_its_metric_absent_and_requiring_it_an_error(

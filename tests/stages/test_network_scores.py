@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,26 +17,19 @@ from mcld.evaluation.judge import Judge
 from mcld.evaluation.kernel_distance import kernel_distance
 from mcld.evaluation.metrics import METRICS, network_metrics
 from mcld.evaluation.networks import Networks
-from mcld.evaluation.trunks import alexnet, inception, squeezenet
 from mcld.stages.evaluation_networks import evaluation_networks
 from mcld.stages.mapper import SerialMapper
-from mcld.stages.network_scores import JudgedPair, NetworkScores, NetworkScoring
+from mcld.stages.network_scores import NetworkScores, NetworkScoring
+from mcld.stages.set_images import JudgedPair
 from mcld.storage import sha256_of_bytes, write_bytes
 from mcld.types import ImageRecord
 from mcld.workspace import Workspace
-from tests.evaluation.trunks.published_files import recipe_weights, write_published
 from tests.face_pack import paint_face, write_pack
+from tests.metric_weights import write_weights
 
 SIZE_PX = 96
 NUM_PAIRS = 4
 PARAMS = Params(
-    evaluate=EvaluateParams(
-        inception_path="inception.pth",
-        inception_tf_path="inception_tf.pth",
-        alexnet_path="alexnet.pth",
-        squeezenet_path="squeezenet.pth",
-        batch_size=3,
-    ),
     face=FaceParams(recogniser="insightface", models_dir="bases", det_size_px=SIZE_PX),
     generate=GenerateParams(height_px=SIZE_PX, width_px=SIZE_PX),
     runtime=RuntimeParams(num_workers=1),
@@ -97,16 +89,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("judged")
-    states: dict[str, Mapping[str, torch.Tensor]] = {
-        "inception": inception.published_state("torchvision"),
-        "inception_tf": inception.published_state("tf"),
-        "alexnet": alexnet.published_state(),
-        "squeezenet": squeezenet.published_state(),
-    }
-    for name, state in states.items():
-        write_published(root / f"{name}.pth", state=recipe_weights(state))
+    params = PARAMS.model_copy(update={"evaluate": write_weights(root, batch_size=3)})
     write_pack(root / "bases" / "models" / "antelopev2")
-    networks, lacking = evaluation_networks(PARAMS, workspace=Workspace(root=root))
+    networks, lacking = evaluation_networks(params, workspace=Workspace(root=root))
     assert not lacking
     sources = [picture(10 + index, face=10 + index) for index in range(NUM_PAIRS)]
     targets = [picture(20 + index, face=20 + index) for index in range(NUM_PAIRS)]
@@ -132,7 +117,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         files=files,
         metrics=network_metrics(height_px=SIZE_PX, width_px=SIZE_PX, lacking={}),
         networks=networks,
-        params=PARAMS,
+        params=params,
         image_dir=root,
         images=[replace(pair.target, split="train") for pair in pairs],
         state_dir=root / "state",
@@ -179,12 +164,9 @@ def test_a_face_is_known_again_wherever_it_was_put(scores: NetworkScores) -> Non
 
 def test_pairs_without_a_face_are_counted_and_the_recogniser_is_named(scores: NetworkScores) -> None:
     assert scores.per_pair["generated"]["face_cosine_target"] == [None] * NUM_PAIRS
-    assert scores.skipped["face_cosine_target"] == {
-        "count": NUM_PAIRS,
-        "reason": "no face found in the image or in its target",
-    }
+    assert scores.skipped["face_cosine_target"] == {"no face found in the picture": NUM_PAIRS}
     (note,) = [note for note in scores.notes if note.startswith("face_cosine")]
-    assert "insightface, pack antelopev2, scrfd_10g_bnkps.onnx" in note
+    assert "insightface, pack antelopev2: detector scrfd_10g_bnkps.onnx (" in note
 
 
 def test_few_images_are_said_to_be_few(scores: NetworkScores) -> None:
@@ -244,7 +226,7 @@ def test_a_training_image_that_does_not_decode_is_left_out_and_said(
 def test_another_batch_size_gives_the_same_numbers(
     prepared: Prepared, scores: NetworkScores, tmp_path: Path
 ) -> None:
-    section = PARAMS.evaluate.model_copy(update={"batch_size": 2})
+    section = EvaluateParams(batch_size=2)
     again = prepared.scored(
         tmp_path,
         params=PARAMS.model_copy(update={"evaluate": section}),
