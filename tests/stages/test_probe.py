@@ -14,6 +14,7 @@ from mcld.data.codec import decode_image
 from mcld.data.index import read_index
 from mcld.data.manifest import read_manifest, write_manifest
 from mcld.errors import DataError
+from mcld.evaluation.probe_figure import PROBE_ROWS
 from mcld.stages import dataset, densepose, probe, weights
 from mcld.stages.mapper import SerialMapper
 from mcld.stages.probe import score_rows
@@ -80,7 +81,7 @@ def test_numbers_stand_in_the_order_that_reason_demands(workspace: Workspace) ->
 
 def test_the_figure_and_every_picture_are_there_at_the_models_size(workspace: Workspace) -> None:
     out_dir = workspace.stage_dir("probe")
-    names = {row: sorted(path.name for path in (out_dir / row).iterdir()) for row in probe.PROBE_ROWS}
+    names = {row: sorted(path.name for path in (out_dir / row).iterdir()) for row in PROBE_ROWS}
     assert len({tuple(found) for found in names.values()}) == 1
     assert len(names["original"]) == 2
     shapes = {decode_image(path.read_bytes()).shape for path in out_dir.glob("*/*.png")}
