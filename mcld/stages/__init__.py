@@ -97,6 +97,12 @@ STAGES: tuple[StageSpec, ...] = (
         summary="score what was generated",
     ),
     StageSpec(
+        name="probe",
+        inputs=("dataset", "densepose", "weights", "latents"),
+        params=("probe",),
+        summary="see what the VAE alone costs faces and garments",
+    ),
+    StageSpec(
         name="report",
         inputs=(
             "dataset",
@@ -108,6 +114,7 @@ STAGES: tuple[StageSpec, ...] = (
             "train",
             "generate",
             "evaluate",
+            "probe",
         ),
         params=("report",),
         summary="pictures and tables a person looks at",
