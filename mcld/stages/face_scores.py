@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from mcld.conditions.face import FaceModels
-from mcld.errors import DataError
 from mcld.evaluation.judge import cosine
 from mcld.stages.face_sets import FACES, FaceSetWork
 from mcld.stages.image_sets import judge_set
@@ -101,12 +100,7 @@ def _faces(
         for index, path in enumerate(paths)
     ]
     found, _ = judge_set(tuple(images), work=work, directory=directory, mapper=mapper)
-    if found.exclusions:
-        first = found.exclusions[0]
-        raise DataError(
-            f"evaluate: {len(found.exclusions)} images of test pairs cannot be decoded (first: {first.key}: "
-            f"{first.reason}); run the stage 'dataset' again"
-        )
+    found.refuse_exclusions()
     return dict(zip((image.key for image in images), found.arrays()[FACES], strict=True))
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from mcld.devices import fitting_in_memory, pick_device
+from mcld.errors import DataError
 from mcld.evaluation.judge import NETWORK_OF, DistanceKind, FeatureKind, Judge, load_judge
 from mcld.evaluation.networks import Networks
 from mcld.stages.ahead import ahead
@@ -134,6 +135,15 @@ class JudgedSet:
     directory: Path
     part_names: tuple[str, ...]
     exclusions: tuple[Exclusion, ...]
+
+    def refuse_exclusions(self) -> None:
+        """Raises DataError when an image was left out: the others' lines would be taken for its."""
+        if self.exclusions:
+            first = self.exclusions[0]
+            raise DataError(
+                f"evaluate: {len(self.exclusions)} images of test pairs cannot be decoded (first: "
+                f"{first.key}: {first.reason}); run the stage 'dataset' again"
+            )
 
     def parts(self) -> Iterator[Arrays]:
         """The arrays of every part, in order."""

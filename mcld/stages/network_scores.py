@@ -10,29 +10,29 @@ on GPUs where there are any (`image_sets.py`), faces are compared in `face_score
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
 from mcld.config import Params, num_workers
 from mcld.devices import visible_device_ids
-from mcld.errors import DataError
 from mcld.evaluation.frechet import FeatureStatistics
 from mcld.evaluation.judge import NETWORK_OF, DistanceKind, FeatureKind
 from mcld.evaluation.metrics import Metric
 from mcld.evaluation.networks import Networks
-from mcld.evaluation.set_scores import FEATURES_OF, SetScore, set_score, too_few
+from mcld.evaluation.set_scores import FEATURES_OF, RealImages, SetScore, kid_note, set_score, too_few
 from mcld.stages.face_recogniser import num_face_threads
 from mcld.stages.face_scores import COSINES, FaceScores, face_note, face_scores
 from mcld.stages.face_sets import FaceSetWork
 from mcld.stages.image_sets import Arrays, ImageSetWork, Wanted, judge_set
 from mcld.stages.mapper import Mapper
+from mcld.stages.real_images import seen_targets, train_statistics
 from mcld.stages.set_images import JudgedPair, SetImage, SetReader
-from mcld.stages.train_statistics import train_statistics
 from mcld.types import ImageRecord
+from mcld.workspace import REAL_IMAGES
 
 STAGE = "evaluate"
-TARGETS, TRAIN = "ground_truth", "train"  # sets of the data set's own images
+TARGETS = "ground_truth"  # the row of the targets themselves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +77,13 @@ class NetworkScoring:
     def run(self) -> NetworkScores:
         """Score all rows and, as one of them, the targets themselves."""
         seen, faces = self._seen(), self._faces()
-        train = self._train() if "fid_a" in self._names() else None
         per_pair = {row: {**self._distances(seen[row]), **faces.per_pair.get(row, {})} for row in self._rows}
-        sets = {row: self._sets(seen[row], targets=seen[TARGETS], train=train) for row in self._rows}
         first = next(iter(self.files))
         return NetworkScores(
-            per_pair=per_pair, sets=sets, skipped=faces.skipped.get(first, {}), notes=self._notes()
+            per_pair=per_pair,
+            sets=self._sets(seen),
+            skipped=faces.skipped.get(first, {}),
+            notes=self._notes(),
         )
 
     @property
@@ -97,28 +98,42 @@ class NetworkScoring:
         wanted = self._wanted()
         if not (wanted.features or wanted.distances):
             return {row: {} for row in self._rows}
-        images = [
-            SetImage(key=f"{row} {index:06d}", file=file, record=pair.target, target=pair.target)
-            for row in self._rows
-            for index, (pair, file) in enumerate(zip(self.pairs, self._files_of(row), strict=True))
-        ]
-        found, _ = judge_set(
-            tuple(images), work=self._work(wanted), directory=self._directory("seen"), mapper=self.mapper
+        images = tuple(
+            SetImage(key=f"{row} {index:06d}", file=file, target=pair.target)
+            for row, files in self.files.items()
+            for index, (pair, file) in enumerate(zip(self.pairs, files, strict=True))
         )
-        if found.exclusions:
-            first = found.exclusions[0]
-            raise DataError(
-                f"evaluate: {len(found.exclusions)} pictures cannot be decoded (first: {first.key}: "
-                f"{first.reason}); run the stage 'dataset' again"
-            )
+        found, _ = judge_set(
+            images, work=self._work(wanted), directory=self._directory("seen"), mapper=self.mapper
+        )
+        found.refuse_exclusions()
         arrays, size = found.arrays(), len(self.pairs)
-        return {
+        rows = {
             row: {name: lines[number * size : (number + 1) * size] for name, lines in arrays.items()}
-            for number, row in enumerate(self._rows)
+            for number, row in enumerate(self.files)
         }
+        return {TARGETS: self._targets(wanted), **rows}
 
-    def _files_of(self, row: str) -> Sequence[Path | None]:
-        return [None] * len(self.pairs) if row == TARGETS else self.files[row]
+    def _targets(self, wanted: Wanted) -> Arrays:
+        return seen_targets(
+            [pair.target for pair in self.pairs],
+            work=self._real_work(wanted),
+            directory=self.state_dir / REAL_IMAGES,
+            mapper=self.mapper,
+        )
+
+    def _train(self) -> FeatureStatistics:
+        return train_statistics(
+            self.images,
+            work=self._real_work(Wanted(features=("fid_a",))),
+            directory=self.state_dir / REAL_IMAGES,
+            mapper=self.mapper,
+        )
+
+    def _real_work(self, wanted: Wanted) -> ImageSetWork:
+        """The same whether files are resized or not: real images always are."""
+        work = self._work(wanted)
+        return replace(work, reader=replace(work.reader, resizes=False))
 
     def _wanted(self) -> Wanted:
         names = self._names()
@@ -178,32 +193,25 @@ class NetworkScoring:
             mapper=self.mapper,
         )
 
-    def _train(self) -> FeatureStatistics:
-        return train_statistics(
-            self.images,
-            work=self._work(Wanted(features=("fid_a",))),
-            directory=self.state_dir / STAGE / TRAIN,
-            mapper=self.mapper,
-        )
-
     def _distances(self, seen: Arrays) -> dict[str, Sequence[float | None]]:
         names = [name for name in get_args(DistanceKind) if name in self._names()]
         return {name: [float(value) for value in seen[name]] for name in names}
 
-    def _sets(
-        self, arrays: Arrays, *, targets: Arrays, train: FeatureStatistics | None
-    ) -> dict[str, SetScore]:
+    def _sets(self, seen: Mapping[str, Arrays]) -> dict[str, dict[str, SetScore]]:
+        names = [metric.name for metric in self.metrics if metric.is_of_set]
+        train = self._train() if "fid_a" in names else None
+        real = RealImages.of(seen[TARGETS], names=names, train=train)
         return {
-            metric.name: set_score(metric.name, arrays, targets=targets, train=train)
-            for metric in self.metrics
-            if metric.is_of_set
+            row: {name: set_score(name, arrays, real=real) for name in names} for row, arrays in seen.items()
         }
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
         few = too_few(len(self.pairs))
-        if few and any(name in self._names() for name in ("fid_a", "fid", "clean_fid")):
+        if few and self._names() & {"fid_a", "fid", "clean_fid"}:
             notes.append(few)
+        if "kid" in self._names():
+            notes.append(kid_note(len(self.pairs)))
         if self.networks.faces is not None and self._names() & set(COSINES):
             notes.append(face_note(self.networks.faces, pack=self.params.face.pack))
         return tuple(notes)

@@ -18,11 +18,12 @@ import torch
 
 from mcld.config import EvaluateParams, FaceParams, Params
 from mcld.data.codec import encode_png
+from mcld.data.index import read_index
 from mcld.data.manifest import read_manifest
 from mcld.errors import ConfigError, DataError, WeightsError
 from mcld.evaluation.trunks import squeezenet
 from mcld.stages import evaluate
-from mcld.stages.evaluation_networks import evaluation_networks
+from mcld.stages.evaluation_networks import evaluation_networks, lacking_with
 from mcld.stages.folder_scores import FolderRequest, score_folder
 from mcld.stages.mapper import SerialMapper
 from mcld.storage import sha256_of_file, write_bytes, write_json
@@ -111,6 +112,27 @@ def test_absent_metrics_are_listed_with_reasons(workspace: Workspace) -> None:
     run(workspace)
     absent = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())["absent"]
     assert "pytorch-fid" in absent["fid"]
+
+
+def test_scores_are_broken_down_by_garment_and_turn(workspace: Workspace) -> None:
+    run(workspace)
+    found = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())
+    for kind in ("category", "view_pair"):
+        assert sum(group["num_pairs"] for group in found["groups"][kind].values()) == NUM_PAIRS
+    assert all(" → " in name for name in found["groups"]["view_pair"])
+    (means, counts) = zip(
+        *(
+            (group["metrics"]["ssim"]["mean"], group["num_pairs"])
+            for group in found["groups"]["category"].values()
+        ),
+        strict=True,
+    )
+    assert np.average(means, weights=counts) == pytest.approx(
+        found["rows"]["generated"]["ssim"]["mean"], abs=1e-5
+    )
+    request = FolderRequest(folder=workspace.stage_dir("generate"), partial=True)
+    report = score_folder(request, PARAMS, workspace=workspace, mapper=SerialMapper())
+    assert json.loads((report.output / "rows.json").read_text())["groups"] == found["groups"]
 
 
 def test_running_again_reuses_scores_and_gives_the_same_bytes(workspace: Workspace) -> None:
@@ -290,6 +312,15 @@ def test_a_file_that_is_not_there_makes_its_metric_absent_and_requiring_it_an_er
     assert "face.recogniser" in absent["face_cosine_target"]
     with pytest.raises(WeightsError, match=r"'lpips_squeeze' is absent: .*nothing.pth is not there"):
         run(workspace, with_squeezenet(Path("nothing.pth")))
+
+
+def test_without_training_images_protocol_as_fid_is_absent_with_their_number(workspace: Workspace) -> None:
+    images = read_index(workspace.stage_dir("dataset")).images
+    train = [image for image in images if image.split == "train"]
+    assert lacking_with(images, lacking={}) == {}
+    tested = [image for image in images if image.split == "test"]
+    reason = lacking_with([*tested, train[0]], lacking={})["inception"]
+    assert reason == "compares with the training images, at least 2; the index has 1"
 
 
 def test_one_pair_is_refused(workspace: Workspace) -> None:
