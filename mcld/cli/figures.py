@@ -71,6 +71,51 @@ def methods(
     _write(methods_figure(pictures, columns=columns, pairs=chosen), out=out, pairs=chosen)
 
 
+@figures_app.command("ablation")
+def ablation(
+    out: Out,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]FOLDER…",
+            help="Workspaces, or folders of images; without any those of `python -m flows.ablations`.",
+        ),
+    ] = None,
+    pairs: Pairs = None,
+    count: Count = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Without folders: of which seed's models.")] = 0,
+) -> None:
+    """Figure 4: source and target pose, what each model made of the same pairs, and the target."""
+    _check_png(out)
+    from mcld.config import load_params
+    from mcld.data.index import read_index
+    from mcld.stages.figure_columns import choose_pairs, picture_columns
+    from mcld.stages.methods_figure import PairPictures, ablation_figure
+    from mcld.workspace import Workspace
+
+    params, workspace = load_params(), Workspace()
+    index = read_index(workspace.stage_dir("dataset"))
+    named = runs or _ablation_runs(workspace.state_dir / "ablations", seed=seed)
+    columns = picture_columns(named, height_px=params.generate.height_px)
+    chosen = choose_pairs(columns, index=index, wanted=pairs or [], count=count)
+    pictures = PairPictures.open(params, index=index, workspace=workspace)
+    _write(ablation_figure(pictures, columns=columns, pairs=chosen), out=out, pairs=chosen)
+
+
+def _ablation_runs(folder: Path, *, seed: int) -> list[str]:
+    """The workspaces of the flow `ablations`, in the paper's order; ConfigError when one is missing."""
+    from mcld.stages.run_tags import ABLATIONS
+
+    places = {variant: folder / f"{variant}-seed-{seed}" for variant in ABLATIONS}
+    missing = [variant for variant, place in places.items() if not place.is_dir()]
+    if missing:
+        raise ConfigError(
+            f"{folder}: no models {', '.join(missing)} of seed {seed}; run `python -m flows.ablations --seed "
+            f"{seed}` first, or name workspaces"
+        )
+    return [f"{variant}={place}" for variant, place in places.items()]
+
+
 def _check_png(out: Path) -> None:
     """Before any work. Raises ConfigError."""
     if out.suffix.lower() != ".png" or out.is_dir():

@@ -170,3 +170,38 @@ def test_a_model_that_has_generated_nothing_is_named(here: Path) -> None:
     kept.rename(manifest)
     assert isinstance(result.exception, DataError)
     assert "stage 'generate' has not finished" in str(result.exception)
+
+
+def test_models_stand_between_pose_and_target(here: Path, tmp_path: Path) -> None:
+    greys = {"plain": 30, "full": 200}
+    for name, grey in greys.items():
+        write_generated(Workspace(root=tmp_path / name), grey=grey, data=Workspace())
+    result = figures("ablation", "figure.png", *(str(tmp_path / name) for name in greys), "--count", "2")
+    assert len(pairs_shown(result)) == 2
+    picture = decode_image(Path("figure.png").read_bytes())
+    lefts = {
+        grey: np.flatnonzero((picture == grey).all(axis=-1).sum(axis=0) > SHOWN_HEIGHT_PX)[0]
+        for grey in greys.values()
+    }
+    width_px = picture.shape[1] / 5  # source, pose, two models, target
+    assert 2 * width_px - 10 < lefts[30] < lefts[200] < 4 * width_px
+
+
+def test_the_flows_models_are_the_default_in_the_papers_order(here: Path) -> None:
+    state_dir = Workspace().state_dir / "ablations"
+    missing = figures("ablation", "figure.png")
+    assert isinstance(missing.exception, ConfigError)
+    assert "no models B1, B3, B5, full of seed 0; run `python -m flows.ablations --seed 0`" in str(
+        missing.exception
+    )
+    for number, variant in enumerate(("full", "B5", "B3", "B1")):
+        write_generated(Workspace(root=state_dir / f"{variant}-seed-3"), grey=10 + number, data=Workspace())
+    result = figures("ablation", "figure.png", "--seed", "3", "--count", "1")
+    shutil.rmtree(state_dir)
+    assert len(pairs_shown(result)) == 1
+    picture = decode_image(Path("figure.png").read_bytes())
+    lefts = [
+        np.flatnonzero((picture == grey).all(axis=-1).sum(axis=0) > SHOWN_HEIGHT_PX / 2)[0]
+        for grey in (13, 12, 11, 10)
+    ]
+    assert lefts == sorted(lefts)
