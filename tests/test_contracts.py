@@ -19,7 +19,11 @@ from mcld.stages import STAGES, StageSpec
 from tests.workspaces import CHECKOUT, COPIED
 
 NEVER_A_DEPENDENCY = "runtime"  # speed only
-METRICS = {"train": {"metrics/train.json", "metrics/loss.csv"}, "evaluate": {"metrics/evaluate.json"}}
+METRICS = {
+    "train": {"metrics/train.json", "metrics/loss.csv"},
+    "evaluate": {"metrics/evaluate.json"},
+    "probe": {"metrics/probe.json"},
+}
 
 
 def read_yaml(name: str) -> Any:

@@ -116,6 +116,14 @@ class EvaluateParams(Section):
     batch_size: Positive = 32  # images through a network at once
 
 
+class ProbeParams(Section):
+    """Test images through the VAE and back: how many, and how far off their latents are."""
+
+    num_images: Annotated[int, Field(ge=1, le=64)] = 4
+    deviation: NonNegativeReal = 0.2  # standard deviation of the noise on the scaled latent
+    seed: NonNegative = 0  # of which images, and of the noise
+
+
 class ReportParams(Section):
     """The page a person looks at."""
 

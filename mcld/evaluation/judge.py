@@ -1,8 +1,7 @@
-"""The networks of the metrics at work, a batch of images at a time: features, distances, faces.
+"""The networks of the metrics at work, a batch of images at a time: features and distances.
 
     features    fid_a, fid (also kid's), clean_fid   one vector an image
     distances   lpips_alex, lpips_squeeze            one number a pair of images
-    faces                                            one identity vector an image that shows a face
 
 Shapes: B images, H W pixels, D = 2048 features.
 """
@@ -92,10 +91,8 @@ def check_networks(networks: Networks) -> None:
     Judge(networks, device=torch.device("cpu"))
 
 
-def cosine(first: np.ndarray | None, second: np.ndarray | None) -> float | None:
-    """Of two identity vectors, (dim,), in -1..1; None where one of them is not there."""
-    if first is None or second is None:
-        return None
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Of two vectors, (dim,), neither of them zero; in -1..1."""
     wide_first, wide_second = first.astype(np.float64), second.astype(np.float64)
     lengths = float(np.linalg.norm(wide_first) * np.linalg.norm(wide_second))
     return float(np.clip(wide_first @ wide_second / lengths, -1.0, 1.0))

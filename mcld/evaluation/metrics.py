@@ -38,6 +38,7 @@ class Metric:
     network: NetworkName | None = None
     is_of_set: bool = False
     min_side_px: int = 1
+    undefined: str = ""  # why a pair may have no value
 
     def absence(self, *, height_px: int, width_px: int, lacking: Mapping[NetworkName, str]) -> str | None:
         """Return why this metric cannot be computed on images of that size, or None when it can.
@@ -76,6 +77,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="structural similarity, Gaussian window, data range of the generated image",
         function=scores.ssim_256,
         min_side_px=GAUSSIAN_SIZE_PX,
+        undefined="the picture is of one flat value",
     ),
     Metric(
         name="ssim_51",
@@ -91,6 +93,7 @@ METRICS: tuple[Metric, ...] = (
         direction="higher",
         meaning="peak signal-to-noise ratio in dB, mean over images",
         function=scores.psnr,
+        undefined="picture and target are equal",
     ),
     Metric(
         name="face_ssim",
@@ -99,6 +102,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="structural similarity over the target's head (parts 23, 24)",
         function=scores.face_ssim,
         min_side_px=GAUSSIAN_SIZE_PX,
+        undefined="too little of a head in the target",
     ),
     Metric(
         name="face_psnr",
@@ -106,6 +110,7 @@ METRICS: tuple[Metric, ...] = (
         direction="higher",
         meaning="PSNR in dB over the target's head (parts 23, 24)",
         function=scores.face_psnr,
+        undefined="too little of a head in the target, or equal there",
     ),
     Metric(
         name="silhouette_iou",
@@ -114,6 +119,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="overlap of the person's outline with the target's",
         function=scores.silhouette_iou,
         min_side_px=GAUSSIAN_SIZE_PX,
+        undefined="too little of a person in the target",
     ),
     *(
         Metric(
@@ -122,6 +128,7 @@ METRICS: tuple[Metric, ...] = (
             direction="lower",
             meaning=f"distance of mean colours over the target's {region}, in [0, 1] RGB",
             function=partial(scores.colour_error, parts=parts),
+            undefined=f"too little of {region} in the target",
         )
         for region, parts in scores.REGIONS.items()
     ),
@@ -147,6 +154,7 @@ METRICS: tuple[Metric, ...] = (
         direction="higher",
         meaning="cosine of ArcFace embeddings, generated to target",
         network="face",
+        undefined="no face found",
     ),
     Metric(
         name="face_cosine_source",
@@ -154,6 +162,7 @@ METRICS: tuple[Metric, ...] = (
         direction="higher",
         meaning="cosine of ArcFace embeddings, generated to source",
         network="face",
+        undefined="no face found",
     ),
     Metric(
         name="fid",

@@ -64,13 +64,8 @@ class Networks:
         """The same, and what recognises faces."""
         return replace(self, faces=faces)
 
-    def fingerprint_of(self, name: NetworkName) -> object:
-        """Plain data saying which network that is: hashes, and how faces are looked for."""
-        if name == "face":
-            assert self.faces is not None
-            faces = self.faces
-            hashes = (faces.detector_sha256, faces.recogniser_sha256)
-            return [*hashes, faces.det_size_px, faces.min_score]
+    def sha256_of(self, name: NetworkName) -> list[str]:
+        """The hashes of a network's files, which say which network that is."""
         return next(list(files.sha256) for files in self.files if files.name == name)
 
 

@@ -9,23 +9,21 @@
 A target stands among the real images once for each pair that asks for it, as its generated images do, so that
 the targets scored as if they were generated are at distance 0.
 
-Public: `SetScore`, `set_score(name, features, *, targets, train)`, `too_few(num_images)`.
+Public: `RealImages`, `SetScore`, `set_score(name, features, *, real)`, `too_few(num_images)`, `kid_note`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from mcld.errors import DataError
 from mcld.evaluation.frechet import FeatureStatistics, frechet_distance
 from mcld.evaluation.intervals import DECIMALS
-from mcld.evaluation.kernel_distance import kernel_distance
+from mcld.evaluation.kernel_distance import NUM_SUBSETS, SUBSET_SIZE, kernel_distance
 
 FEATURE_DIM = 2048
-MIN_IMAGES = 2
 FEATURES_OF = {"fid_a": "fid_a", "fid": "fid", "clean_fid": "clean_fid", "kid": "fid"}
 Features = Mapping[str, np.ndarray]  # by kind, (N, D) float32
 
@@ -40,28 +38,57 @@ class SetScore:
     std: float | None = None
 
 
-def set_score(
-    name: str, features: Features, *, targets: Features, train: FeatureStatistics | None
-) -> SetScore:
-    """The metric of that name. `train` are the training images' features, wanted by fid_a alone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealImages:
+    """What sets are compared with: features for kid, and for each FID mean and covariance, fitted once."""
 
-    Raises DataError for fewer than two images, and for features that are no numbers.
-    """
+    features: Features
+    statistics: Mapping[str, FeatureStatistics]  # by metric
+
+    @classmethod
+    def of(
+        cls, targets: Features, *, names: Collection[str], train: FeatureStatistics | None = None
+    ) -> RealImages:
+        """For the metrics named; `train` are the training images, which fid_a alone is compared with.
+
+        Raises DataError for fewer than two targets, and for features that are no numbers.
+        """
+        statistics = {
+            name: FeatureStatistics.of(targets[FEATURES_OF[name]])
+            for name in names
+            if name not in ("fid_a", "kid")
+        }
+        return cls(features=targets, statistics=statistics | ({"fid_a": train} if train else {}))
+
+
+def set_score(name: str, features: Features, *, real: RealImages) -> SetScore:
+    """The metric of that name. Raises DataError as above."""
     kind = FEATURES_OF[name]
     found = features[kind]
     if name == "kid":
-        distance = kernel_distance(found, targets[kind])
+        distance = kernel_distance(found, real.features[kind])
         return SetScore(
             value=round(distance.mean, DECIMALS),
             std=round(distance.std, DECIMALS),
             num_images=len(found),
-            num_real=len(targets[kind]),
+            num_real=len(real.features[kind]),
         )
-    real = train if name == "fid_a" else FeatureStatistics.of(targets[kind])
-    if real is None:
-        raise DataError("fid_a: needs the features of the training images; run the stage 'evaluate' again")
-    value = frechet_distance(FeatureStatistics.of(found), real)
-    return SetScore(value=round(value, DECIMALS), num_images=len(found), num_real=real.count)
+    statistics = real.statistics[name]
+    value = frechet_distance(FeatureStatistics.of(found), statistics)
+    return SetScore(value=round(value, DECIMALS), num_images=len(found), num_real=statistics.count)
+
+
+def kid_note(num_images: int) -> str:
+    """How kid was taken of so many images."""
+    if num_images <= SUBSET_SIZE:
+        return (
+            f"kid: one estimate from all {num_images} images, where {NUM_SUBSETS} subsets of "
+            f"{SUBSET_SIZE:,} are usual; without bias, so that it may be below 0"
+        )
+    return (
+        f"kid: the mean over {NUM_SUBSETS} random subsets of {SUBSET_SIZE:,} images of either set; std is "
+        "that of the subsets, not of the mean"
+    )
 
 
 def too_few(num_images: int) -> str | None:

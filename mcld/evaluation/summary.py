@@ -67,6 +67,22 @@ def gaps(scores: Scores, *, groups: Sequence[str] | None = None) -> dict[str, Es
     return found
 
 
+def skipped_pairs(
+    scores: Mapping[str, Sequence[float | None]], *, reasons: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, int | str]]:
+    """Metric to how many pairs of a row have no value and why; metrics that all pairs have are left out.
+
+    `reasons` are those that were counted one by one; the others have the registry's.
+    """
+    found: dict[str, dict[str, int | str]] = {}
+    for name, values in scores.items():
+        if count := sum(value is None for value in values):
+            counted = [f"{reason}: {number}" for reason, number in reasons.get(name, {}).items()]
+            reason = "; ".join(counted) or metric_named(name).undefined
+            found[name] = {"count": count, "reason": reason}
+    return found
+
+
 def flat_metrics(
     rows: Mapping[Row, Mapping[str, Estimate]],
     *,

@@ -92,9 +92,15 @@ STAGES: tuple[StageSpec, ...] = (
     ),
     StageSpec(
         name="evaluate",
-        inputs=("dataset", "densepose", "generate"),
+        inputs=("dataset", "densepose", "face", "generate"),
         params=("evaluate",),
         summary="score what was generated",
+    ),
+    StageSpec(
+        name="probe",
+        inputs=("dataset", "densepose", "weights", "latents"),
+        params=("probe",),
+        summary="see what the VAE alone costs faces and garments",
     ),
     StageSpec(
         name="report",
@@ -108,6 +114,7 @@ STAGES: tuple[StageSpec, ...] = (
             "train",
             "generate",
             "evaluate",
+            "probe",
         ),
         params=("report",),
         summary="pictures and tables a person looks at",

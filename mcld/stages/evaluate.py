@@ -19,14 +19,15 @@ from mcld.data.index import read_index
 from mcld.data.manifest import read_manifest
 from mcld.errors import DataError
 from mcld.evaluation import protocols
+from mcld.evaluation.breakdown import breakdown
 from mcld.evaluation.metrics import METRICS, absent_metrics, check_required, network_metrics, pair_metrics
 from mcld.evaluation.networks import NetworkName, Networks
 from mcld.evaluation.protocols import ROWS
-from mcld.evaluation.summary import Scores, flat_metrics, gaps, summarise
+from mcld.evaluation.summary import Scores, flat_metrics, gaps, skipped_pairs, summarise
 from mcld.evaluation.table import write_per_pair
 from mcld.stages.columns import images_dir, report_of
 from mcld.stages.evaluate_part import EvaluateWork, Pairs, PartScores
-from mcld.stages.evaluation_networks import evaluation_networks
+from mcld.stages.evaluation_networks import evaluation_networks, lacking_with
 from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartPlan, finish, part_name, run_parts
 from mcld.storage import read_json, sha256_of_file, write_json
@@ -90,13 +91,14 @@ def _task(params: Params, *, workspace: Workspace) -> _Task:
     """All that can be refused is refused here, before any work."""
     section, generate_dir = params.generate, workspace.stage_dir("generate")
     networks, lacking = evaluation_networks(params, workspace=workspace)
+    images = {image.key: image for image in read_index(workspace.stage_dir("dataset")).images}
+    lacking = lacking_with(images.values(), lacking=lacking)
     check_required(
         params.evaluate.require, height_px=section.height_px, width_px=section.width_px, lacking=lacking
     )
     read_manifest(generate_dir)
     pairs = protocols.read_pairs(generate_dir)
     protocols.check_images_exist(generate_dir, pairs=pairs)
-    images = {image.key: image for image in read_index(workspace.stage_dir("dataset")).images}
     _check_known(pairs, images=images, generate_dir=generate_dir)
     return _Task(
         params=params,
@@ -114,7 +116,8 @@ def _network_scoring(task: _Task, *, mapper: Mapper) -> NetworkScoring | None:
     if not metrics:
         return None
     from mcld.evaluation.judge import check_networks  # brings PyTorch
-    from mcld.stages.network_scores import JudgedPair, NetworkScoring
+    from mcld.stages.network_scores import NetworkScoring
+    from mcld.stages.set_images import JudgedPair
 
     check_networks(task.networks)
     return NetworkScoring(
@@ -206,8 +209,13 @@ def _write_summaries(task: _Task, *, scores: Scores, of_networks: NetworkScores 
         "sets": sets,
         "gaps": {name: asdict(found) for name, found in found_gaps.items()},
         "absent": absent_metrics(**task.size, lacking=task.lacking),
-        "skipped": dict(of_networks.skipped) if of_networks else {},
+        "skipped": skipped_pairs(scores["generated"], reasons=of_networks.skipped if of_networks else {}),
         "notes": list(of_networks.notes) if of_networks else [],
+        "groups": breakdown(
+            scores["generated"],
+            sources=[task.images[pair.source] for pair in task.pairs],
+            targets=[task.images[pair.target] for pair in task.pairs],
+        ),
     }
     write_json(task.out_dir / ROWS_NAME, value=value)
     faults.passing(f"{STAGE}:rows_written")

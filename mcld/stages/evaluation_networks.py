@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mcld.config import FaceParams, Params
+from mcld.evaluation.frechet import MIN_IMAGES
 from mcld.evaluation.networks import NetworkName, Networks, find_networks
+from mcld.types import ImageRecord
 from mcld.workspace import Workspace
 
 _REMEDY = (
@@ -28,6 +31,17 @@ def evaluation_networks(params: Params, *, workspace: Workspace) -> tuple[Networ
 
     models = find_face_models(params.face, runtime=params.runtime, root=workspace.root)
     return networks.with_faces(models), lacking
+
+
+def lacking_with(
+    images: Iterable[ImageRecord], *, lacking: Mapping[NetworkName, str]
+) -> dict[NetworkName, str]:
+    """The same, and why a network that is there is of no use for a data set of these images."""
+    num_train = sum(image.split == "train" for image in images)
+    if num_train >= MIN_IMAGES or "inception" in lacking:
+        return dict(lacking)
+    reason = f"compares with the training images, at least {MIN_IMAGES}; the index has {num_train}"
+    return {**lacking, "inception": reason}
 
 
 def _why_no_faces(section: FaceParams, *, root: Path) -> str | None:

@@ -112,14 +112,18 @@ def recognised_faces(
             f"to {models.dim}, or use a recogniser of {params.dim}"
         )
     uses_device = load_recogniser(models).uses_gpu
-    num_threads = num_workers(runtime) // max(1, len(visible_device_ids())) if uses_device else 1
     return RecognisedFaces(
         models=models,
         root_dir=image_dir,
         batch_size=params.batch_size,
-        num_threads=max(1, num_threads),
+        num_threads=num_face_threads(runtime, uses_device=uses_device),
         uses_device=uses_device,
     )
+
+
+def num_face_threads(runtime: RuntimeParams, *, uses_device: bool) -> int:
+    """How many threads of a process look for faces: without a GPU processes are the parallelism."""
+    return max(1, num_workers(runtime) // max(1, len(visible_device_ids()))) if uses_device else 1
 
 
 def find_face_models(params: FaceParams, *, runtime: RuntimeParams, root: Path) -> FaceModels:

@@ -23,13 +23,15 @@ from mcld.data.columns import Column
 from mcld.data.index import read_index
 from mcld.data.manifest import MANIFEST_NAME
 from mcld.errors import ConfigError, DataError
+from mcld.evaluation.breakdown import breakdown
 from mcld.evaluation.foreign import ImageFolder, find_images, read_image_folder
 from mcld.evaluation.metrics import Metric, absent_metrics, check_required, network_metrics, pair_metrics
 from mcld.evaluation.networks import NetworkName, Networks
 from mcld.evaluation.protocols import Row
+from mcld.evaluation.summary import skipped_pairs
 from mcld.stages.columns import images_dir, report_of
 from mcld.stages.evaluate import PER_PAIR_NAME, ROWS_NAME, STAGE
-from mcld.stages.evaluation_networks import evaluation_networks
+from mcld.stages.evaluation_networks import evaluation_networks, lacking_with
 from mcld.stages.folder_pairs import check_coverage, match_pairs, ordered_test_pairs
 from mcld.stages.folder_part import COPIES, FolderPair, FolderPairs, FolderWork
 from mcld.stages.folder_summary import Scores, estimates, labels, write_pairs
@@ -135,7 +137,7 @@ def score_folder(request: FolderRequest, params: Params, *, workspace: Workspace
             task,
             manifest=manifest,
             scores=scores,
-            groups=[task.images[pair.target].outfit_key for pair in pairs],
+            pairs=pairs,
             of_networks=of_networks,
             exclusions=exclusions,
         )
@@ -170,13 +172,14 @@ def _task(request: FolderRequest, params: Params, *, workspace: Workspace) -> _T
     """Match files to pairs; all that can be refused by names alone is refused here."""
     section = params.generate
     networks, lacking = evaluation_networks(params, workspace=workspace)
+    index = read_index(workspace.stage_dir("dataset"))
+    lacking = lacking_with(index.images, lacking=lacking)
     check_required(
         params.evaluate.require, height_px=section.height_px, width_px=section.width_px, lacking=lacking
     )
     directory = find_images(request.folder, height_px=section.height_px)
     name = row_name(request, directory=directory)
     image_folder = read_image_folder(directory)
-    index = read_index(workspace.stage_dir("dataset"))
     pairs = ordered_test_pairs(index)
     matched, unmatched = match_pairs(image_folder, pairs=pairs)
     task = _Task(
@@ -275,7 +278,8 @@ def _network_scores(task: _Task, *, pairs: Sequence[FolderPair], mapper: Mapper)
     metrics = task.network_metrics()
     if not metrics:
         return None
-    from mcld.stages.network_scores import JudgedPair, NetworkScoring  # brings PyTorch
+    from mcld.stages.network_scores import NetworkScoring  # brings PyTorch
+    from mcld.stages.set_images import JudgedPair
 
     return NetworkScoring(
         pairs=[
@@ -299,12 +303,15 @@ def _row(
     *,
     manifest: Manifest,
     scores: Scores,
-    groups: Sequence[str],
+    pairs: FolderPairs,
     of_networks: NetworkScores | None,
     exclusions: Sequence[Exclusion],
 ) -> dict[str, object]:
     """rows.json: in the shape of the stage's own, with one row and what is to be said of it."""
-    found, without_iuv = estimates(scores, groups=groups, manifest=manifest)
+    targets = [task.images[pair.target] for pair in pairs]
+    outfits = [target.outfit_key for target in targets]
+    found, without_iuv = estimates(scores, groups=outfits, manifest=manifest)
+    kept = {name: values for name, values in scores.items() if name in found}
     sets = of_networks.plain_sets() if of_networks else {}
     return {
         "name": task.name,
@@ -317,6 +324,7 @@ def _row(
         "rows": {task.name: found},
         "sets": {task.name: sets[SCORED]} if sets else {},
         "absent": {**absent_metrics(**task.size, lacking=task.lacking), **without_iuv},
-        "skipped": dict(of_networks.skipped) if of_networks else {},
+        "skipped": skipped_pairs(kept, reasons=of_networks.skipped if of_networks else {}),
         "notes": list(of_networks.notes) if of_networks else [],
+        "groups": breakdown(kept, sources=[task.images[pair.source] for pair in pairs], targets=targets),
     }

@@ -3,8 +3,8 @@
     per pair     lpips_alex, lpips_squeeze, face_cosine_target, face_cosine_source
     of the set   fid_a, fid, clean_fid, kid
 
-Every image goes through each network once. Targets and sources are looked at as the rows are: at the size of
-the evaluation.
+Every picture goes through each network once, at the size of the evaluation. Features and distances are made
+on GPUs where there are any (`image_sets.py`), faces are compared in `face_scores.py`.
 """
 
 from __future__ import annotations
@@ -14,44 +14,37 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-
 from mcld.config import Params, num_workers
 from mcld.devices import visible_device_ids
-from mcld.errors import DataError
 from mcld.evaluation.frechet import FeatureStatistics
-from mcld.evaluation.judge import NETWORK_OF, DistanceKind, FeatureKind, cosine
+from mcld.evaluation.judge import NETWORK_OF, DistanceKind, FeatureKind
 from mcld.evaluation.metrics import Metric
 from mcld.evaluation.networks import Networks
-from mcld.evaluation.set_scores import FEATURES_OF, SetScore, set_score, too_few
-from mcld.stages.image_sets import FACES, Arrays, ImageSetWork, SetImage, SetImages, Wanted, judge_set
+from mcld.evaluation.set_scores import FEATURES_OF, RealImages, SetScore, kid_note, set_score, too_few
+from mcld.stages.face_recogniser import num_face_threads
+from mcld.stages.face_scores import COSINES, FaceScores, face_note, face_scores
+from mcld.stages.face_sets import FaceSetWork
+from mcld.stages.image_sets import Arrays, ImageSetWork, Wanted, judge_set
 from mcld.stages.mapper import Mapper
-from mcld.stages.train_statistics import train_statistics
+from mcld.stages.real_images import seen_targets, train_statistics
+from mcld.stages.set_images import JudgedPair, SetImage, SetReader
 from mcld.types import ImageRecord
+from mcld.workspace import REAL_IMAGES
 
 STAGE = "evaluate"
-TARGETS, SOURCES, TRAIN = "ground_truth", "sources", "train"  # sets of the data set's own images
-FACE_METRICS = ("face_cosine_target", "face_cosine_source")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedPair:
-    """A pair of the data set. Rows have a file a pair."""
-
-    source: ImageRecord
-    target: ImageRecord
+TARGETS = "ground_truth"  # the row of the targets themselves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkScores:
     """By row: `per_pair` one value a pair and metric, None where undefined; `sets` a number a metric.
 
-    `skipped` counts, by metric, the pairs of the first row without a value, with the reason.
+    `skipped` counts, by metric and reason, the pairs of the first row without a value.
     """
 
     per_pair: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
     sets: Mapping[str, Mapping[str, SetScore]] = field(default_factory=dict)
-    skipped: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    skipped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def plain_sets(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -83,25 +76,64 @@ class NetworkScoring:
 
     def run(self) -> NetworkScores:
         """Score all rows and, as one of them, the targets themselves."""
-        found = {row: self._row(row) for row in (TARGETS, *self.files)}
-        train = self._train() if "fid_a" in self._names() else None
-        per_pair = {row: self._per_pair(arrays, found=found) for row, arrays in found.items()}
-        sets = {row: self._sets(arrays, targets=found[TARGETS], train=train) for row, arrays in found.items()}
+        seen, faces = self._seen(), self._faces()
+        per_pair = {row: {**self._distances(seen[row]), **faces.per_pair.get(row, {})} for row in self._rows}
         first = next(iter(self.files))
         return NetworkScores(
-            per_pair=per_pair, sets=sets, skipped=self._skipped(per_pair[first]), notes=self._notes()
+            per_pair=per_pair,
+            sets=self._sets(seen),
+            skipped=faces.skipped.get(first, {}),
+            notes=self._notes(),
         )
+
+    @property
+    def _rows(self) -> tuple[str, ...]:
+        return (TARGETS, *self.files)
 
     def _names(self) -> set[str]:
         return {metric.name for metric in self.metrics}
 
-    def _row(self, row: str) -> Arrays:
-        files: Sequence[Path | None] = self.files.get(row, [None] * len(self.pairs))
+    def _seen(self) -> dict[str, Arrays]:
+        """By row what the networks see, a line a pair."""
+        wanted = self._wanted()
+        if not (wanted.features or wanted.distances):
+            return {row: {} for row in self._rows}
         images = tuple(
-            SetImage(key=f"{index:06d}", file=file, record=pair.target, target=pair.target)
+            SetImage(key=f"{row} {index:06d}", file=file, target=pair.target)
+            for row, files in self.files.items()
             for index, (pair, file) in enumerate(zip(self.pairs, files, strict=True))
         )
-        return self._judged(images, wanted=self._wanted(), name=row)
+        found, _ = judge_set(
+            images, work=self._work(wanted), directory=self._directory("seen"), mapper=self.mapper
+        )
+        found.refuse_exclusions()
+        arrays, size = found.arrays(), len(self.pairs)
+        rows = {
+            row: {name: lines[number * size : (number + 1) * size] for name, lines in arrays.items()}
+            for number, row in enumerate(self.files)
+        }
+        return {TARGETS: self._targets(wanted), **rows}
+
+    def _targets(self, wanted: Wanted) -> Arrays:
+        return seen_targets(
+            [pair.target for pair in self.pairs],
+            work=self._real_work(wanted),
+            directory=self.state_dir / REAL_IMAGES,
+            mapper=self.mapper,
+        )
+
+    def _train(self) -> FeatureStatistics:
+        return train_statistics(
+            self.images,
+            work=self._real_work(Wanted(features=("fid_a",))),
+            directory=self.state_dir / REAL_IMAGES,
+            mapper=self.mapper,
+        )
+
+    def _real_work(self, wanted: Wanted) -> ImageSetWork:
+        """The same whether files are resized or not: real images always are."""
+        work = self._work(wanted)
+        return replace(work, reader=replace(work.reader, resizes=False))
 
     def _wanted(self) -> Wanted:
         names = self._names()
@@ -109,115 +141,77 @@ class NetworkScoring:
         return Wanted(
             features=tuple(kind for kind in get_args(FeatureKind) if kind in kinds),
             distances=tuple(kind for kind in get_args(DistanceKind) if kind in names),
-            faces=bool(names & set(FACE_METRICS)),
         )
-
-    def _judged(self, images: SetImages, *, wanted: Wanted, name: str) -> Arrays:
-        found, _ = judge_set(
-            images,
-            work=self._work(wanted),
-            directory=self.state_dir / STAGE / self.name / name,
-            mapper=self.mapper,
-        )
-        if found.exclusions:
-            first = found.exclusions[0]
-            raise DataError(
-                f"evaluate: {len(found.exclusions)} images of the row {name} cannot be decoded (first: "
-                f"{first.reason}); run the stage 'dataset' again"
-            )
-        return found.arrays()
 
     def _work(self, wanted: Wanted) -> ImageSetWork:
         needed = {NETWORK_OF[kind] for kind in (*wanted.features, *wanted.distances)}
-        networks = replace(
-            self.networks,
-            files=tuple(files for files in self.networks.files if files.name in needed),
-            faces=self.networks.faces if wanted.faces else None,
-        )
-        runtime, section = self.params.runtime, self.params.generate
+        files = tuple(files for files in self.networks.files if files.name in needed)
+        runtime = self.params.runtime
         num_gpus = 0 if runtime.device == "cpu" else len(visible_device_ids())
         return ImageSetWork(
-            networks=networks,
+            networks=Networks(files=files),
             wanted=wanted,
-            image_dir=self.image_dir,
-            height_px=section.height_px,
-            width_px=section.width_px,
-            resizes=self.resizes,
+            reader=self._reader(),
             batch_size=self.params.evaluate.batch_size,
             num_threads=max(1, num_workers(runtime) // max(1, num_gpus)),
             device=runtime.device,
         )
 
-    def _train(self) -> FeatureStatistics:
-        return train_statistics(
-            self.images,
-            work=self._work(Wanted(features=("fid_a",))),
-            directory=self.state_dir / STAGE / TRAIN,
+    def _reader(self) -> SetReader:
+        section = self.params.generate
+        return SetReader(
+            image_dir=self.image_dir,
+            height_px=section.height_px,
+            width_px=section.width_px,
+            resizes=self.resizes,
+        )
+
+    def _directory(self, kind: str) -> Path:
+        return self.state_dir / STAGE / self.name / kind
+
+    def _faces(self) -> FaceScores:
+        models = self.networks.faces
+        if models is None or not self._names() & set(COSINES):
+            return FaceScores(per_pair={}, skipped={})
+        from mcld.conditions.face import load_recogniser
+
+        runtime = self.params.runtime
+        uses_device = load_recogniser(models).uses_gpu
+        work = FaceSetWork(
+            models=models,
+            reader=self._reader(),
+            batch_size=self.params.face.batch_size,
+            num_threads=num_face_threads(runtime, uses_device=uses_device),
+            uses_device=uses_device,
+        )
+        return face_scores(
+            self.pairs,
+            files=self.files,
+            targets_row=TARGETS,
+            work=work,
+            directory=self._directory("faces"),
             mapper=self.mapper,
         )
 
-    def _per_pair(self, arrays: Arrays, *, found: Mapping[str, Arrays]) -> dict[str, Sequence[float | None]]:
-        scores: dict[str, Sequence[float | None]] = {}
-        for metric in self.metrics:
-            if metric.name in get_args(DistanceKind):
-                scores[metric.name] = [float(value) for value in arrays[metric.name]]
-            elif metric.name == "face_cosine_target":
-                scores[metric.name] = _cosines(arrays[FACES], found[TARGETS][FACES])
-            elif metric.name == "face_cosine_source":
-                scores[metric.name] = _cosines(arrays[FACES], self._source_faces())
-        return scores
+    def _distances(self, seen: Arrays) -> dict[str, Sequence[float | None]]:
+        names = [name for name in get_args(DistanceKind) if name in self._names()]
+        return {name: [float(value) for value in seen[name]] for name in names}
 
-    def _source_faces(self) -> np.ndarray:
-        """(N, dim) float32, a line a pair; every source is looked at once."""
-        records = {pair.source.key: pair.source for pair in self.pairs}
-        images = tuple(SetImage(key=key, record=record) for key, record in sorted(records.items()))
-        faces = self._judged(images, wanted=Wanted(faces=True), name=SOURCES)[FACES]
-        lines = {image.key: index for index, image in enumerate(images)}
-        chosen: np.ndarray = faces[[lines[pair.source.key] for pair in self.pairs]]
-        return chosen
-
-    def _sets(
-        self, arrays: Arrays, *, targets: Arrays, train: FeatureStatistics | None
-    ) -> dict[str, SetScore]:
+    def _sets(self, seen: Mapping[str, Arrays]) -> dict[str, dict[str, SetScore]]:
+        names = [metric.name for metric in self.metrics if metric.is_of_set]
+        train = self._train() if "fid_a" in names else None
+        real = RealImages.of(seen[TARGETS], names=names, train=train)
         return {
-            metric.name: set_score(metric.name, arrays, targets=targets, train=train)
-            for metric in self.metrics
-            if metric.is_of_set
-        }
-
-    def _skipped(self, scores: Mapping[str, Sequence[float | None]]) -> dict[str, Mapping[str, object]]:
-        counts = {
-            name: sum(value is None for value in scores[name]) for name in FACE_METRICS if name in scores
-        }
-        return {
-            name: {"count": count, "reason": f"no face found in the image or in its {name.split('_')[-1]}"}
-            for name, count in counts.items()
-            if count
+            row: {name: set_score(name, arrays, real=real) for name in names} for row, arrays in seen.items()
         }
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
         few = too_few(len(self.pairs))
-        if few and any(name in self._names() for name in ("fid_a", "fid", "clean_fid")):
+        if few and self._names() & {"fid_a", "fid", "clean_fid"}:
             notes.append(few)
-        if self._names() & set(FACE_METRICS):
-            notes.append(self._face_note())
+        if "kid" in self._names():
+            notes.append(kid_note(len(self.pairs)))
+        if self.networks.faces is not None and self._names() & set(COSINES):
+            notes.append(face_note(self.networks.faces, pack=self.params.face.pack))
         return tuple(notes)
-
-    def _face_note(self) -> str:
-        faces = self.networks.faces
-        assert faces is not None
-        pack = f", pack {self.params.face.pack}" if faces.library == "insightface" else ""
-        return (
-            f"face_cosine_*: the biggest face by {faces.library}{pack}, {faces.detector_path.name} "
-            f"({faces.detector_sha256[:8]}) and {faces.recogniser_path.name} ({faces.recogniser_sha256[:8]})"
-        )
-
-
-def _cosines(faces_ND: np.ndarray, others_ND: np.ndarray) -> list[float | None]:
-    pairs = zip(faces_ND, others_ND, strict=True)
-    return [cosine(_present(face), _present(other)) for face, other in pairs]
-
-
-def _present(face: np.ndarray) -> np.ndarray | None:
-    return face if face.any() else None

@@ -13,7 +13,7 @@ from mcld.evaluation.frechet import FeatureStatistics
 from mcld.evaluation.judge import cosine
 from mcld.evaluation.metrics import METRICS, metric_named
 from mcld.evaluation.scores import REGIONS, ScoredPair
-from mcld.evaluation.set_scores import set_score
+from mcld.evaluation.set_scores import RealImages, set_score
 from mcld.evaluation.trunks import Lpips
 
 HEIGHT_PX, WIDTH_PX = 80, 64
@@ -89,11 +89,11 @@ def features(*, mean: float, num_images: int = 64) -> np.ndarray:
 
 def frechet_of_shifted_gaussians(name: str) -> None:
     """Equal covariances: the distance is the square of the shift. Twice the spread adds tr(C) of one."""
-    found, real = {name: features(mean=3.0)}, {name: features(mean=0.0)}
     train = FeatureStatistics.of(features(mean=0.0))
-    assert set_score(name, found, targets=real, train=train).value == pytest.approx(9.0, abs=1e-4)
+    real = RealImages.of({name: features(mean=0.0)}, names=[name], train=train)
+    assert set_score(name, {name: features(mean=3.0)}, real=real).value == pytest.approx(9.0, abs=1e-4)
     wide = {name: 2 * features(mean=0.0)}
-    assert set_score(name, wide, targets=real, train=train).value == pytest.approx(2.0, abs=1e-4)
+    assert set_score(name, wide, real=real).value == pytest.approx(2.0, abs=1e-4)
 
 
 def kernel_distance_by_hand(name: str) -> None:
@@ -101,7 +101,7 @@ def kernel_distance_by_hand(name: str) -> None:
     found, real = np.array([[1.0], [2.0]], np.float32), np.array([[0.0], [3.0]], np.float32)
     within = (2.0 + 1) ** 3 + (0.0 + 1) ** 3
     between = np.mean([(x * y + 1) ** 3 for x in (1, 2) for y in (0, 3)])
-    value = set_score(name, {"fid": found}, targets={"fid": real}, train=None).value
+    value = set_score(name, {"fid": found}, real=RealImages.of({"fid": real}, names=[name])).value
     assert value == pytest.approx(within - 2 * between)
 
 
@@ -123,7 +123,6 @@ def lpips_of_one_layer(name: str) -> None:
 
 def cosine_of_sixty_degrees(name: str) -> None:
     assert cosine(np.array([2.0, 0.0]), np.array([0.5, math.sqrt(0.75)])) == pytest.approx(0.5)
-    assert cosine(np.array([2.0, 0.0]), None) is None
     assert metric_named(name).direction == "higher"
 
 

@@ -126,3 +126,12 @@ def test_requiring_an_unknown_metric_names_the_nearest() -> None:
 def test_advantage_follows_the_direction() -> None:
     assert metric_named("ssim").advantage(0.8, over=0.5) == pytest.approx(0.3)
     assert metric_named("colour_error_torso").advantage(0.1, over=0.3) == pytest.approx(0.2)
+
+
+def test_metrics_that_a_pair_may_lack_say_when() -> None:
+    names = {metric.name for metric in METRICS if metric.undefined}
+    assert names == {
+        *("psnr", "ssim_256", "face_ssim", "face_psnr", "silhouette_iou"),
+        *(f"colour_error_{region}" for region in scores.REGIONS),
+        *("face_cosine_target", "face_cosine_source"),
+    }

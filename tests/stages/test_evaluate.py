@@ -18,18 +18,19 @@ import torch
 
 from mcld.config import EvaluateParams, FaceParams, Params
 from mcld.data.codec import encode_png
+from mcld.data.index import read_index
 from mcld.data.manifest import read_manifest
 from mcld.errors import ConfigError, DataError, WeightsError
 from mcld.evaluation.trunks import squeezenet
 from mcld.stages import evaluate
-from mcld.stages.evaluation_networks import evaluation_networks
+from mcld.stages.evaluation_networks import evaluation_networks, lacking_with
 from mcld.stages.folder_scores import FolderRequest, score_folder
 from mcld.stages.mapper import SerialMapper
 from mcld.storage import sha256_of_file, write_bytes, write_json
 from mcld.types import Report
 from mcld.workspace import Workspace
 from tests.evaluation.trunks.published_files import recipe_weights, write_published
-from tests.face_pack import RECOGNISER_NAME, write_pack
+from tests.face_pack import RECOGNISER_NAME, SFACE_NAME, YUNET_NAME, write_opencv, write_pack
 from tests.stages.fake_run import HEIGHT_PX, NUM_PAIRS, PARAMS, WIDTH_PX, make_run
 
 
@@ -111,6 +112,27 @@ def test_absent_metrics_are_listed_with_reasons(workspace: Workspace) -> None:
     run(workspace)
     absent = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())["absent"]
     assert "pytorch-fid" in absent["fid"]
+
+
+def test_scores_are_broken_down_by_garment_and_turn(workspace: Workspace) -> None:
+    run(workspace)
+    found = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())
+    for kind in ("category", "view_pair"):
+        assert sum(group["num_pairs"] for group in found["groups"][kind].values()) == NUM_PAIRS
+    assert all(" → " in name for name in found["groups"]["view_pair"])
+    (means, counts) = zip(
+        *(
+            (group["metrics"]["ssim"]["mean"], group["num_pairs"])
+            for group in found["groups"]["category"].values()
+        ),
+        strict=True,
+    )
+    assert np.average(means, weights=counts) == pytest.approx(
+        found["rows"]["generated"]["ssim"]["mean"], abs=1e-5
+    )
+    request = FolderRequest(folder=workspace.stage_dir("generate"), partial=True)
+    report = score_folder(request, PARAMS, workspace=workspace, mapper=SerialMapper())
+    assert json.loads((report.output / "rows.json").read_text())["groups"] == found["groups"]
 
 
 def test_running_again_reuses_scores_and_gives_the_same_bytes(workspace: Workspace) -> None:
@@ -253,6 +275,32 @@ def test_a_face_model_with_another_hash_is_an_error_and_one_that_is_not_there_an
     assert not workspace.stage_dir("evaluate").exists()
 
 
+def test_pairs_without_a_value_are_counted_with_the_reason(workspace: Workspace) -> None:
+    write_opencv(workspace.root)
+    face = FaceParams(
+        recogniser="opencv", detector_path=YUNET_NAME, recogniser_path=SFACE_NAME, dim=128, det_size_px=320
+    )
+    grey = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.uint8)
+    write_bytes(workspace.stage_dir("generate") / "generated" / "000000.png", data=encode_png(grey))
+    params = PARAMS.model_copy(update={"face": face})
+    run(workspace, params)
+    found = json.loads((workspace.stage_dir("evaluate") / "rows.json").read_text())
+    assert found["rows"]["generated"]["face_cosine_target"]["num_skipped"] == NUM_PAIRS
+    assert found["skipped"]["face_cosine_target"] == {
+        "count": NUM_PAIRS,
+        "reason": f"no face found in the picture: {NUM_PAIRS}",
+    }
+    assert found["skipped"]["ssim_256"] == {"count": 1, "reason": "the picture is of one flat value"}
+    assert "ssim" not in found["skipped"]
+    (note,) = found["notes"]
+    assert f"detector {YUNET_NAME} (" in note
+    assert "SFace is not the ArcFace that papers use" in note
+    request = FolderRequest(folder=workspace.stage_dir("generate"), partial=True)
+    report = score_folder(request, params, workspace=workspace, mapper=SerialMapper())
+    folder = json.loads((report.output / "rows.json").read_text())
+    assert (folder["skipped"], folder["notes"]) == (found["skipped"], found["notes"])
+
+
 def test_a_file_that_is_not_there_makes_its_metric_absent_and_requiring_it_an_error(
     workspace: Workspace,
 ) -> None:
@@ -264,6 +312,15 @@ def test_a_file_that_is_not_there_makes_its_metric_absent_and_requiring_it_an_er
     assert "face.recogniser" in absent["face_cosine_target"]
     with pytest.raises(WeightsError, match=r"'lpips_squeeze' is absent: .*nothing.pth is not there"):
         run(workspace, with_squeezenet(Path("nothing.pth")))
+
+
+def test_without_training_images_protocol_as_fid_is_absent_with_their_number(workspace: Workspace) -> None:
+    images = read_index(workspace.stage_dir("dataset")).images
+    train = [image for image in images if image.split == "train"]
+    assert lacking_with(images, lacking={}) == {}
+    tested = [image for image in images if image.split == "test"]
+    reason = lacking_with([*tested, train[0]], lacking={})["inception"]
+    assert reason == "compares with the training images, at least 2; the index has 1"
 
 
 def test_one_pair_is_refused(workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,17 +18,19 @@ from mcld.evaluation.judge import Judge
 from mcld.evaluation.kernel_distance import kernel_distance
 from mcld.evaluation.metrics import METRICS, network_metrics
 from mcld.evaluation.networks import Networks
+from mcld.evaluation.set_scores import kid_note
 from mcld.stages.evaluation_networks import evaluation_networks
 from mcld.stages.mapper import SerialMapper
-from mcld.stages.network_scores import JudgedPair, NetworkScores, NetworkScoring
+from mcld.stages.network_scores import NetworkScores, NetworkScoring
+from mcld.stages.set_images import JudgedPair
 from mcld.storage import sha256_of_bytes, write_bytes
 from mcld.types import ImageRecord
-from mcld.workspace import Workspace
+from mcld.workspace import REAL_IMAGES, Workspace
 from tests.face_pack import paint_face, write_pack
 from tests.metric_weights import write_weights
 
 SIZE_PX = 96
-NUM_PAIRS = 4
+NUM_PAIRS = 3
 PARAMS = Params(
     face=FaceParams(recogniser="insightface", models_dir="bases", det_size_px=SIZE_PX),
     generate=GenerateParams(height_px=SIZE_PX, width_px=SIZE_PX),
@@ -163,12 +166,14 @@ def test_a_face_is_known_again_wherever_it_was_put(scores: NetworkScores) -> Non
 
 def test_pairs_without_a_face_are_counted_and_the_recogniser_is_named(scores: NetworkScores) -> None:
     assert scores.per_pair["generated"]["face_cosine_target"] == [None] * NUM_PAIRS
-    assert scores.skipped["face_cosine_target"] == {
-        "count": NUM_PAIRS,
-        "reason": "no face found in the image or in its target",
-    }
+    assert scores.skipped["face_cosine_target"] == {"no face found in the picture": NUM_PAIRS}
     (note,) = [note for note in scores.notes if note.startswith("face_cosine")]
-    assert "insightface, pack antelopev2, scrfd_10g_bnkps.onnx" in note
+    assert "insightface, pack antelopev2: detector scrfd_10g_bnkps.onnx (" in note
+
+
+def test_how_kid_was_taken_is_said(scores: NetworkScores) -> None:
+    assert any(note.startswith(f"kid: one estimate from all {NUM_PAIRS} images") for note in scores.notes)
+    assert kid_note(8570).startswith("kid: the mean over 100 random subsets of 1,000 images")
 
 
 def test_few_images_are_said_to_be_few(scores: NetworkScores) -> None:
@@ -199,14 +204,48 @@ def test_a_repeat_computes_nothing_and_says_the_same(prepared: Prepared, scores:
 def test_the_training_images_are_kept_as_one_file_and_made_again_when_it_is_damaged(
     prepared: Prepared, scores: NetworkScores, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (kept,) = (prepared.root / "state" / "evaluate" / "train").iterdir()
-    (path,) = [tmp_path / "evaluate" / "train" / kept.name]
+    (kept,) = (prepared.root / "state" / REAL_IMAGES).glob("train-*")
+    path = tmp_path / REAL_IMAGES / kept.name
     write_bytes(path, data=kept.read_bytes()[:-100])
     only_fid_a = [metric for metric in METRICS if metric.name == "fid_a"]
     again = prepared.scored(tmp_path, metrics=only_fid_a, files={"copies": prepared.scoring.files["copies"]})
     assert "damaged" in caplog.text
     assert path.read_bytes() == kept.read_bytes()
     assert again.sets["copies"]["fid_a"] == scores.sets["copies"]["fid_a"]
+
+
+def test_a_folder_of_the_same_pairs_looks_at_no_real_image_again(
+    prepared: Prepared, scores: NetworkScores, tmp_path: Path
+) -> None:
+    shutil.copytree(prepared.root / "state" / REAL_IMAGES, tmp_path / REAL_IMAGES)
+    kept = stamps(tmp_path / REAL_IMAGES)
+    files = {"scored": prepared.scoring.files["generated"]}
+    again = prepared.scored(tmp_path, files=files, name="folders/theirs", resizes=True)
+    assert stamps(tmp_path / REAL_IMAGES) == kept
+    assert again.sets["scored"]["fid_a"].value == pytest.approx(
+        scores.sets["generated"]["fid_a"].value, rel=1e-4
+    )
+
+
+def test_a_target_of_several_pairs_is_looked_at_once_and_counts_as_often(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    pair = prepared.scoring.pairs[0]
+    found = prepared.scored(
+        tmp_path,
+        pairs=[pair, pair, prepared.scoring.pairs[1]],
+        files={"copies": [prepared.scoring.files["copies"][index] for index in (0, 0, 1)]},
+        metrics=[metric for metric in METRICS if metric.name == "fid"],
+    )
+    (part,) = (tmp_path / REAL_IMAGES).rglob("*.npz")
+    with np.load(part) as arrays:
+        assert arrays["fid"].shape == (2, 2048)
+    assert found.sets["copies"]["fid"].num_real == 3
+    assert found.sets["copies"]["fid"].value == pytest.approx(0.0, abs=1e-3)
+
+
+def stamps(directory: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in directory.rglob("*.npz")}
 
 
 def test_a_training_image_that_does_not_decode_is_left_out_and_said(

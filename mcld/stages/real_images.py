@@ -1,7 +1,8 @@
-"""Mean and covariance of all training images' features: what protocol A's FID compares with.
+"""The real images that generated ones are compared with: all training images, and the targets of test pairs.
 
-Kept by a fingerprint of the images, their size and the network, in the workspace's own state: computed once
-for a data set, however many evaluations follow.
+What networks see in them is kept by a fingerprint of the images, their size and the networks, in the
+workspace's own state: looked at once for a data set, however many evaluations follow, of rows, folders and
+checkpoints. Of the training images only mean and covariance are kept: protocol A's FID asks no more.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ import numpy as np
 from mcld.evaluation.frechet import FeatureStatistics, StatisticsAccumulator
 from mcld.evaluation.judge import FeatureKind
 from mcld.evaluation.set_scores import FEATURE_DIM
-from mcld.stages.image_sets import ImageSetWork, JudgedSet, SetImage, judge_set
+from mcld.stages.image_sets import Arrays, ImageSetWork, JudgedSet, judge_set
 from mcld.stages.mapper import Mapper
+from mcld.stages.set_images import SetImage
 from mcld.storage import atomic_path, fingerprint
 from mcld.types import ImageRecord
 
@@ -36,7 +38,7 @@ def train_statistics(
     """
     chosen = [image for image in images if image.split == "train"]
     made_from = [FORMAT_VERSION, work.settings(), [image.sha256 for image in chosen]]
-    name = fingerprint(made_from)[:32]
+    name = f"train-{fingerprint(made_from)[:32]}"
     path = directory / f"{name}.npz"
     kept = _read(path)
     if kept is not None:
@@ -56,6 +58,23 @@ def train_statistics(
         )
     shutil.rmtree(found.directory)
     return statistics
+
+
+def seen_targets(
+    targets: Sequence[ImageRecord], *, work: ImageSetWork, directory: Path, mapper: Mapper
+) -> Arrays:
+    """What the networks of `work` see in the targets, in their order: each image is looked at once.
+
+    Distances are those of each target to itself. Raises DataError when one cannot be decoded.
+    """
+    unique = {target.key: target for target in targets}
+    images = tuple(SetImage(key=key, record=unique[key], target=unique[key]) for key in sorted(unique))
+    name = fingerprint([FORMAT_VERSION, work.settings(), [unique[image.key].sha256 for image in images]])[:32]
+    found, _ = judge_set(images, work=work, directory=directory / f"targets-{name}", mapper=mapper)
+    found.refuse_exclusions()
+    lines = {image.key: index for index, image in enumerate(images)}
+    order = [lines[target.key] for target in targets]
+    return {name: values[order] for name, values in found.arrays().items()}
 
 
 def _accumulated(found: JudgedSet) -> FeatureStatistics:
