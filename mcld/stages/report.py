@@ -22,7 +22,15 @@ from mcld.evaluation.charts import loss_curve_svg
 from mcld.evaluation.datasheet import data_sheet, exclusion_table, stage_table
 from mcld.evaluation.pictures import captioned_grid
 from mcld.evaluation.protocols import GeneratedPair
-from mcld.evaluation.report import Gallery, Page, Picture, headlines, render_page
+from mcld.evaluation.report import (
+    Gallery,
+    Page,
+    Picture,
+    headlines,
+    metrics_section,
+    read_evaluation,
+    render_page,
+)
 from mcld.evaluation.score_table import score_tables
 from mcld.stages.columns import images_dir
 from mcld.stages.evaluate import METRICS_NAME, ROWS_NAME
@@ -34,8 +42,8 @@ from mcld.types import Manifest, Report
 from mcld.workspace import Workspace
 
 STAGE = "report"
-FORMAT_VERSION = 3
-PAGE_NAME = "index.html"
+FORMAT_VERSION = 4
+PAGE_NAME, GALLERY_NAME = "index.html", "gallery.png"
 LISTED_STAGES = (
     "dataset", "densepose", "face", "texture", "latents", "shards", "train", "generate", "evaluate"
 )  # fmt: skip
@@ -51,13 +59,11 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
     shelf = _shelf(params, workspace=workspace, index=index)
     pairs = spread(protocols.read_pairs(shelf.generate_dir), num_kept=params.report.num_rows)
     galleries = {
-        "gallery.png": result_gallery(shelf, pairs=pairs),
+        GALLERY_NAME: result_gallery(shelf, pairs=pairs),
         "wrong_source.png": wrong_source_gallery(shelf, pairs=pairs[:MAX_WRONG_ROWS]),
         "wrong_pose.png": wrong_pose_gallery(shelf, pairs=pairs[:MAX_WRONG_ROWS]),
     }
-    page = _page(
-        params, workspace=workspace, index=index, manifests=manifests, galleries=tuple(galleries.values())
-    )
+    page = _page(params, workspace=workspace, index=index, manifests=manifests, galleries=galleries)
     out_dir = workspace.stage_dir(STAGE)
     with atomic_dir(out_dir) as temporary:
         write_bytes(temporary / PAGE_NAME, data=render_page(page).encode())
@@ -124,23 +130,25 @@ def _page(
     workspace: Workspace,
     index: DatasetIndex,
     manifests: Mapping[str, Manifest],
-    galleries: tuple[Gallery, ...],
+    galleries: Mapping[str, Gallery],
 ) -> Page:
     # What only shapes speed is left out, so that equal results give equal pages.
     shown = params.model_dump(mode="json", exclude={"runtime"})
-    evaluation = cast("dict[str, object]", read_json(workspace.stage_dir("evaluate") / ROWS_NAME))
+    rows_path = workspace.stage_dir("evaluate") / ROWS_NAME
+    evaluation = read_evaluation(read_json(rows_path), place=str(rows_path))
     metrics = cast("dict[str, float]", read_json(workspace.metrics_dir / METRICS_NAME))
     steps, losses = read_losses(workspace.metrics_dir / "loss.csv")
     beside = score_tables(scored_rows(params.dataset, workspace=workspace))
     exclusions = [exclusion for stage in LISTED_STAGES for exclusion in manifests[stage].exclusions]
     return Page(
         title=params.report.title,
-        subtitle=_subtitle(index, num_pairs=int(metrics["num_pairs"]), num_steps=len(steps)),
+        subtitle=_subtitle(index, num_pairs=evaluation.num_pairs, num_steps=len(steps)),
         headlines=headlines(metrics),
-        galleries=galleries,
+        gallery=galleries[GALLERY_NAME],
+        metrics=metrics_section(evaluation),
+        wrong_inputs=tuple(gallery for name, gallery in galleries.items() if name != GALLERY_NAME),
         loss_svg=loss_curve_svg(steps, losses=losses),
         samples=_samples(workspace.stage_dir("train") / "samples"),
-        evaluation=evaluation,
         data_tables=data_sheet(index),
         exclusions=exclusion_table(exclusions),
         stages=stage_table(manifests),

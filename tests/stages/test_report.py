@@ -19,7 +19,7 @@ from mcld.data.manifest import read_manifest
 from mcld.errors import DataError
 from mcld.stages import evaluate, report
 from mcld.stages.mapper import SerialMapper
-from mcld.storage import sha256_of_file, write_bytes
+from mcld.storage import read_json, sha256_of_file, write_bytes, write_json
 from mcld.workspace import Workspace
 from tests.stages.fake_run import HEIGHT_PX, PARAMS, make_run
 
@@ -90,8 +90,17 @@ def test_page_needs_no_network_and_no_script(page: str) -> None:
     addresses = [
         value for _, attributes in tags.seen for name, value in attributes.items() if name in ("src", "href")
     ]
-    assert all(address is not None and address.startswith("data:image/") for address in addresses)
+    assert all(address is not None and address.startswith(("data:image/", "#")) for address in addresses)
     assert not re.search(r"url\(|@import", page)
+
+
+def test_every_section_that_is_named_at_the_top_is_there(page: str) -> None:
+    tags = Tags()
+    tags.feed(page)
+    named = [attributes["href"] for tag, attributes in tags.seen if tag == "a"]
+    there = [attributes["id"] for _, attributes in tags.seen if "id" in attributes]
+    assert named == [f"#{name}" for name in there]
+    assert len(there) == len(set(there)) > 5
 
 
 def test_page_says_what_a_reader_asks(page: str) -> None:
@@ -106,6 +115,33 @@ def test_page_says_what_a_reader_asks(page: str) -> None:
     assert "pt_inception-2015-12-05-6726825d.pth" in page
     assert "num_inference_steps" in page
     assert "Loss by step" in page
+
+
+def test_numbers_of_whole_sets_notes_and_undefined_pairs_are_told(workspace: Workspace) -> None:
+    path = workspace.stage_dir("evaluate") / "rows.json"
+    rows = read_json(path)
+    assert isinstance(rows, dict)
+    rows |= {
+        "sets": {"generated": {"kid": {"value": 0.0123, "num_images": 6, "num_real": 6, "std": 0.004}}},
+        "skipped": {"face_ssim": {"count": 2, "reason": "no head in view"}},
+        "notes": ["a note <of> the evaluation"],
+    }
+    write_json(path, value=rows)
+    report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+    page = (workspace.stage_dir("report") / "index.html").read_text()
+    for words in (
+        "Of all images together",
+        "0.0123<small>± 0.0040",
+        "2 without: no head in view",
+        "a note &lt;of&gt; the evaluation",
+    ):
+        assert words in page, words
+
+
+def test_a_damaged_evaluation_is_named(workspace: Workspace) -> None:
+    write_json(workspace.stage_dir("evaluate") / "rows.json", value={"rows": []})
+    with pytest.raises(DataError, match=r"rows\.json: not what the stage 'evaluate' writes"):
+        report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
 
 
 def test_text_from_data_is_escaped(workspace: Workspace) -> None:
