@@ -102,6 +102,36 @@ def ablation(
     _write(ablation_figure(pictures, columns=columns, pairs=chosen), out=out, pairs=chosen)
 
 
+@figures_app.command("attention")
+def attention(
+    out: Out,
+    pairs: Pairs = None,
+    count: Count = 4,
+    step: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of this step of sampling, from 0; without it the mean over all steps."),
+    ] = None,
+) -> None:
+    """Where whole image, texture and face speak: their strength over what the trained model generates."""
+    _check_png(out)
+    from mcld.config import load_params
+    from mcld.data.index import read_index
+    from mcld.progress import log_to_stderr
+
+    log_to_stderr()
+    from mcld.stages.attention_figure import attention_figure, pairs_to_render, steps_of
+    from mcld.stages.methods_figure import PairPictures
+    from mcld.workspace import Workspace
+
+    params, workspace = load_params(), Workspace()
+    steps = steps_of(params.generate, step=step)
+    index = read_index(workspace.stage_dir("dataset"))
+    chosen = pairs_to_render(workspace, index=index, wanted=pairs or [], count=count)
+    pictures = PairPictures.open(params, index=index, workspace=workspace)
+    figure = attention_figure(params, pictures=pictures, pairs=chosen, steps=steps, workspace=workspace)
+    _write(figure, out=out, pairs=chosen)
+
+
 def _ablation_runs(folder: Path, *, seed: int) -> list[str]:
     """The workspaces of the flow `ablations`, in the paper's order; ConfigError when one is missing."""
     from mcld.stages.run_tags import ABLATIONS

@@ -78,7 +78,17 @@ def choose_pairs(
     if not common:
         found = ", ".join(f"{column.name} ({len(column.files)} images, {column.place})" for column in columns)
         raise DataError(f"no test pair of this workspace is shown by all of {found}; give other folders")
-    return tuple(sorted(_varied(common)[:count], key=common.index))
+    return tuple(sorted(varied_pairs(common)[:count], key=common.index))
+
+
+def varied_pairs(pairs: Sequence[PairKey]) -> list[PairKey]:
+    """In an order as random as a hash, but an outfit's second pair after the first of every outfit."""
+    rank: Counter[str] = Counter()
+    ranked: list[tuple[int, PairKey]] = []
+    for pair in sorted(pairs, key=lambda pair: pair_seed(0, source=pair[0], target=pair[1])):
+        ranked.append((rank[outfit_of(pair[1])], pair))
+        rank[outfit_of(pair[1])] += 1
+    return [pair for _, pair in sorted(ranked, key=lambda item: item[0])]
 
 
 def parse_pair(text: str, *, index: DatasetIndex) -> PairKey:
@@ -87,16 +97,6 @@ def parse_pair(text: str, *, index: DatasetIndex) -> PairKey:
     if not (source and colon and target):
         raise ConfigError(f"--pairs: '{text}' is no pair; give SOURCE:TARGET, two images by key or file name")
     return _known(source, index=index), _known(target, index=index)
-
-
-def _varied(pairs: Sequence[PairKey]) -> list[PairKey]:
-    """In an order as random as a hash, but an outfit's second pair after the first of every outfit."""
-    rank: Counter[str] = Counter()
-    ranked: list[tuple[int, PairKey]] = []
-    for pair in sorted(pairs, key=lambda pair: pair_seed(0, source=pair[0], target=pair[1])):
-        ranked.append((rank[outfit_of(pair[1])], pair))
-        rank[outfit_of(pair[1])] += 1
-    return [pair for _, pair in sorted(ranked, key=lambda item: item[0])]
 
 
 def _known(name: str, *, index: DatasetIndex) -> str:

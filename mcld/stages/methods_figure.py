@@ -108,11 +108,11 @@ def ablation_figure(
 
 
 def _cells(rows: Sequence[Sequence[np.ndarray]]) -> list[list[FigureCell]]:
-    return [[FigureCell(picture=_printed(picture)) for picture in row] for row in rows]
+    return [[FigureCell(picture=printed(picture)) for picture in row] for row in rows]
 
 
-def _printed(picture: np.ndarray) -> np.ndarray:
-    """Large enough to be looked at beside text."""
+def printed(picture: np.ndarray) -> np.ndarray:
+    """A cell's picture, enlarged where it is too small to be looked at beside text."""
     high, wide = picture.shape[:2]
     if high >= MIN_CELL_HEIGHT_PX:
         return picture

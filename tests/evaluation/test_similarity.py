@@ -49,6 +49,18 @@ def test_ssim_256_equals_scikit_image_with_the_images_own_range(seed: int) -> No
     assert similarity.ssim_256(image, target=target) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [(51, 51), (67, 52), (84, 200), (310, 53)])
+def test_ssim_51_equals_scikit_image_at_any_size_and_contrast(size: tuple[int, int]) -> None:
+    generator = np.random.default_rng(1)
+    black = np.zeros((*size, 3), np.uint8)
+    noise = generator.choice(np.array([0, 255], np.uint8), (*size, 3))
+    for image, target in ((black, noise), (noise, 255 - noise), (black, black), (black, 255 - black)):
+        expected = structural_similarity(
+            target / 255.0, image / 255.0, channel_axis=2, win_size=51, data_range=1.0
+        )
+        assert similarity.ssim_51(image, target=target) == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_ssim_51_equals_scikit_image(seed: int) -> None:
     image, target = pair_of_images(seed=seed)
