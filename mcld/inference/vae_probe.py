@@ -30,8 +30,8 @@ def probe_picture(picture: np.ndarray, *, vae: AutoencoderKL, deviation: float, 
 
     z is what the denoiser learns to make: the mean of the VAE's moments times its scaling factor (0.18215),
     of a standard deviation near 1. n is standard normal noise, independent in every channel and cell, drawn
-    from `seed`. So a deviation of 0.2 is an error of a fifth of a latent's own spread: what a good denoiser
-    may still be off by. With 0 both pictures are equal. H and W are multiples of 8.
+    from `seed`. So a deviation of 0.2 is an error of about a fifth of a latent's own spread. The paper names
+    the number; the unit is our reading of it. With 0 both pictures are equal. H and W are multiples of 8.
     """
     moments = encode_moments(vae, images=image_batch([picture], device=vae.device))
     scaling_factor = float(vae.config.scaling_factor)

@@ -171,14 +171,14 @@ def row_name(request: FolderRequest, *, directory: Path) -> str:
 def _task(request: FolderRequest, params: Params, *, workspace: Workspace) -> _Task:
     """Match files to pairs; all that can be refused by names alone is refused here."""
     section = params.generate
-    networks, lacking = evaluation_networks(params, workspace=workspace)
+    directory = find_images(request.folder, height_px=section.height_px)
+    name = row_name(request, directory=directory)
     index = read_index(workspace.stage_dir("dataset"))
+    networks, lacking = evaluation_networks(params, workspace=workspace)
     lacking = lacking_with(index.images, lacking=lacking)
     check_required(
         params.evaluate.require, height_px=section.height_px, width_px=section.width_px, lacking=lacking
     )
-    directory = find_images(request.folder, height_px=section.height_px)
-    name = row_name(request, directory=directory)
     image_folder = read_image_folder(directory)
     pairs = ordered_test_pairs(index)
     matched, unmatched = match_pairs(image_folder, pairs=pairs)

@@ -10,11 +10,11 @@ import torch
 from mcld.models import authors_states, load_mcld, save_mcld
 from mcld.models.authors import RECORD_NAME
 from tests.models.tiny import tiny_model
-from tests.workspaces import run_python
+from tests.workspaces import run_mcld
 
 
 def mcld_weights(*arguments: object) -> tuple[int, str, str]:
-    done = run_python("-m", "mcld", "weights", *map(str, arguments), cwd=Path.cwd())
+    done = run_mcld("weights", *map(str, arguments), cwd=Path.cwd())
     return done.returncode, done.stdout, done.stderr
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,7 @@ from mcld.stages.mapper import SerialMapper
 from mcld.stages.probe import score_rows
 from mcld.types import Manifest, Report
 from mcld.workspace import Workspace
+from tests.workspaces import CHECKOUT
 
 HEIGHT_PX, WIDTH_PX = 64, 48
 PARAMS = Params(
@@ -127,6 +132,21 @@ def test_without_deviation_the_pictures_are_the_reconstructions(workspace: Works
     out_dir = workspace.stage_dir("probe")
     for path in (out_dir / "deviated").iterdir():
         assert path.read_bytes() == (out_dir / "reconstruction" / path.name).read_bytes()
+
+
+def test_a_killed_run_repeated_ends_in_the_same_bytes(workspace: Workspace) -> None:
+    before = outputs(workspace)
+    shutil.rmtree(workspace.stage_dir("probe"))
+    code = (
+        "from pathlib import Path; from mcld.stages import probe; from mcld.workspace import Workspace; "
+        "from mcld.stages.mapper import SerialMapper; from tests.stages.test_probe import PARAMS; "
+        f"probe.run(PARAMS, workspace=Workspace(root=Path({str(workspace.root)!r})), mapper=SerialMapper())"
+    )
+    environment = {**os.environ, "MCLD_FAULT": "probe:part_written:2"}
+    killed = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert run(workspace).num_reused == 1
+    assert outputs(workspace) == before
 
 
 def test_a_damaged_picture_is_made_again(workspace: Workspace) -> None:
