@@ -11,6 +11,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 LINE_EVERY_S = 10.0
+# What a line says, with the description, how many are done, of how many, and how many a second: whoever listens
+# to this logger finds them in the record's arguments.
+LINE = "%s: %d of %d, %.1f a second"
 
 logger = logging.getLogger(__name__)
 
@@ -58,4 +61,4 @@ def _track_with_lines(items: Iterable[T], *, description: str, total: int) -> It
         now = time.monotonic()
         if now - last_line >= LINE_EVERY_S:
             last_line = now
-            logger.info("%s: %d of %d, %.1f a second", description, done, total, done / (now - started))
+            logger.info(LINE, description, done, total, done / (now - started))
