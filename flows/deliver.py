@@ -55,5 +55,7 @@ def _git(workspace: Workspace, *arguments: str) -> str:
         ["git", *arguments], cwd=workspace.root, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise ConfigError(f"git {arguments[0]}: {done.stderr.strip()}; run the flow in a clone of the project")
+        raise ConfigError(
+            f"git {arguments[0]}: {done.stderr.strip()}; run the flow in a clone of the project"
+        )
     return done.stdout.strip()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
 
 from mcld import progress
 
@@ -44,7 +47,7 @@ class _Bar(logging.Handler):
         assert isinstance(total, int)
         try:
             self._show(100.0 * done / max(total, 1), said=record.getMessage())
-        except Exception:
+        except (PrefectException, httpx.HTTPError):
             self.handleError(record)
 
     def finish(self) -> None:
@@ -55,6 +58,8 @@ class _Bar(logging.Handler):
     def _show(self, percent: float, *, said: str) -> None:
         if self._artifact is None:
             key = f"progress-{self._stage}"
-            self._artifact = create_progress_artifact(progress=percent, key=key, description=said)
+            created = create_progress_artifact(progress=percent, key=key, description=said)
+            assert not inspect.iscoroutine(created)  # we are no coroutine, so it has waited
+            self._artifact = cast("UUID", created)
         else:
             update_progress_artifact(artifact_id=self._artifact, progress=percent, description=said)

@@ -1,4 +1,4 @@
-"""Show on Prefect's page what a stage made: its counts, exclusions, tables, pictures, and the way to MLflow."""
+"""Show on Prefect's page what a stage made: exclusions, the data sheet, metrics, a picture."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 LINE_EVERY_S = 10.0
-# What a line says, with the description, how many are done, of how many, and how many a second: whoever listens
-# to this logger finds them in the record's arguments.
+# What is done, how many, of how many, how many a second: who listens to this logger finds them in a record.
 LINE = "%s: %d of %d, %.1f a second"
 
 logger = logging.getLogger(__name__)
