@@ -128,4 +128,6 @@ class ReportParams(Section):
     """The page a person looks at."""
 
     num_rows: Annotated[int, Field(ge=1, le=64)] = 12
+    rank_by: str = "ssim"  # a metric that has a value for each pair
+    num_ranked: Annotated[int, Field(ge=0, le=32)] = 4  # worst pairs, and as many best ones
     title: str = "MCLD on the embedded people"

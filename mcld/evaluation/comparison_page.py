@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from mcld.evaluation.comparison import Comparison
 from mcld.evaluation.intervals import CONFIDENCE, MIN_GROUPS
-from mcld.evaluation.report import PROTOCOL_MEANINGS, render
-
-VERDICTS = {"better": "better", "worse": "worse", "none": "no difference shown"}
+from mcld.evaluation.report import PROTOCOL_MEANINGS, VERDICTS, render
 
 
 def render_comparison(comparison: Comparison) -> str:

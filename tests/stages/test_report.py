@@ -16,7 +16,7 @@ import pytest
 
 from mcld.config import ReportParams, RuntimeParams
 from mcld.data.manifest import read_manifest
-from mcld.errors import DataError
+from mcld.errors import ConfigError, DataError
 from mcld.stages import evaluate, report
 from mcld.stages.mapper import SerialMapper
 from mcld.storage import read_json, sha256_of_file, write_bytes, write_json
@@ -24,7 +24,7 @@ from mcld.workspace import Workspace
 from tests.stages.fake_run import HEIGHT_PX, PARAMS, make_run
 
 REPOSITORY_DIR = Path(__file__).parents[2]
-NAMES = ("index.html", "gallery.png", "wrong_source.png", "wrong_pose.png")
+NAMES = ("index.html", "gallery.png", "wrong_source.png", "wrong_pose.png", "worst.png", "best.png")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def page(evaluated_dir: Path) -> str:
 class Tags(HTMLParser):
     """Collects tags, and fails on any that is left open."""
 
-    VOID = frozenset({"meta", "img", "br"})
+    VOID = frozenset({"meta", "img", "br", "wbr"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,13 +73,13 @@ def test_page_is_well_formed_and_every_picture_has_words(page: str) -> None:
     tags.feed(page)
     assert tags.open == []
     pictures = [attributes for tag, attributes in tags.seen if tag == "img"]
-    assert len(pictures) == 4 * 5 + 4 * 4 + 4 * 4 + 2
+    assert len(pictures) == 4 * 5 + 4 * 4 + 4 * 4 + 2 * 3 * 4 + 2
     assert all(picture["alt"] for picture in pictures)
 
 
 def test_page_shows_all_rows_beside_printed_ones(page: str) -> None:
     assert "Beside others" in page
-    assert "MCLD *published*" in page
+    assert 'MCLD <span class="badge">published</span>' in page
     assert "rows on embedded people are not comparable with those on DeepFashion" in page
 
 
@@ -142,6 +142,34 @@ def test_a_damaged_evaluation_is_named(workspace: Workspace) -> None:
     write_json(workspace.stage_dir("evaluate") / "rows.json", value={"rows": []})
     with pytest.raises(DataError, match=r"rows\.json: not what the stage 'evaluate' writes"):
         report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+
+
+def test_differences_groups_and_extremes_are_told(page: str) -> None:
+    for words in (
+        "to vae reconstruction",
+        "no difference shown",  # three outfits say nothing
+        "By view pair",
+        "1_front → 3_back",
+        "Worst pairs by ssim",
+        "what the true one gains",
+    ):
+        assert words in page, words
+
+
+def test_pairs_are_ranked_as_asked(workspace: Workspace) -> None:
+    asked = ReportParams(num_rows=1, rank_by="colour_error_torso", num_ranked=0)
+    params = PARAMS.model_copy(update={"report": asked})
+    report.run(params, workspace=workspace, mapper=SerialMapper())
+    assert not (workspace.stage_dir("report") / "worst.png").exists()
+    page = (workspace.stage_dir("report") / "index.html").read_text()
+    assert "the worst by colour_error_torso first" in page
+    assert "Worst pairs" not in page
+
+
+def test_a_metric_that_no_pair_has_is_refused(workspace: Workspace) -> None:
+    params = PARAMS.model_copy(update={"report": ReportParams(rank_by="lpips_alex")})
+    with pytest.raises(ConfigError, match=r"report\.rank_by: 'lpips_alex' has no scores by pair"):
+        report.run(params, workspace=workspace, mapper=SerialMapper())
 
 
 def test_text_from_data_is_escaped(workspace: Workspace) -> None:

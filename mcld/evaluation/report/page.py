@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mcld.evaluation.intervals import CONFIDENCE
-from mcld.evaluation.report.pieces import Gallery, Headline, Picture, Table
+from mcld.evaluation.intervals import CONFIDENCE, MIN_GROUPS
+from mcld.evaluation.report.breakdown import Breakdown
+from mcld.evaluation.report.differences import DifferencesSection
+from mcld.evaluation.report.listening import WrongInput
+from mcld.evaluation.report.pieces import PUBLISHED_MARK, VERDICTS, Gallery, Headline, Picture, Table
 from mcld.evaluation.report.rendering import render
 from mcld.evaluation.report.score_lines import MetricsSection
 
@@ -24,7 +27,10 @@ class Page:
     headlines: tuple[Headline, ...]
     gallery: Gallery
     metrics: MetricsSection
-    wrong_inputs: tuple[Gallery, ...]
+    differences: DifferencesSection
+    breakdowns: tuple[Breakdown, ...]
+    ranked: tuple[Gallery, ...]
+    wrong_inputs: tuple[WrongInput, ...]
     loss_svg: str
     samples: tuple[Picture, ...]
     data_tables: tuple[Table, ...]
@@ -42,6 +48,9 @@ def render_page(page: Page) -> str:
         "report/page.html",
         page=page,
         sections=tuple(_sections(page)),
+        verdicts=VERDICTS,
+        published_mark=PUBLISHED_MARK,
+        min_groups=MIN_GROUPS,
         percent=round(100 * CONFIDENCE),
     )
 
@@ -50,6 +59,11 @@ def _sections(page: Page) -> Iterator[tuple[str, str]]:
     """Anchors and words of the sections that this page has."""
     yield "gallery", "pictures"
     yield "metrics", "metrics"
+    if page.differences.rows:
+        yield "differences", "differences"
+    yield "breakdown", "by view and category"
+    if page.ranked:
+        yield "ranked", "worst and best"
     if page.wrong_inputs:
         yield "wrong", "wrong inputs"
     if page.beside:

@@ -11,6 +11,8 @@ PROTOCOL_MEANINGS = {
     "B": "the standard definition",
     "own": "ours, without a published counterpart",
 }
+PUBLISHED_MARK = "*published*"  # behind the names of rows that were printed by others
+VERDICTS = {"better": "better", "worse": "worse", "none": "no difference shown"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

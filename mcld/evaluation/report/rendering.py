@@ -7,6 +7,7 @@ import io
 
 import jinja2
 import numpy as np
+from markupsafe import Markup, escape
 from PIL import Image
 
 JPEG_QUALITY = 92
@@ -22,7 +23,13 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = {"data_uri": data_uri, "number": number, "digits": digits, "signed": signed}
+    filters = {
+        "data_uri": data_uri,
+        "number": number,
+        "digits": digits,
+        "signed": signed,
+        "breakable": breakable,
+    }
     environment.filters.update(filters)
     return environment.get_template(template).render(values)
 
@@ -53,3 +60,8 @@ def signed(value: float | None) -> str:
     if value is None:
         return ABSENT
     return f"{value:+.2f}" if abs(value) >= 2 else f"{value:+.4f}"
+
+
+def breakable(name: str) -> Markup:
+    """Return a name that may be broken behind its underscores, as HTML."""
+    return Markup("_<wbr>").join(escape(name).split("_"))
