@@ -23,7 +23,8 @@ def breakdown(
     labels = {
         "category": [target.category for target in targets],
         "view_pair": [
-            f"{_turn(source)} → {_turn(target)}" for source, target in zip(sources, targets, strict=True)
+            view_pair(source.view, target_view=target.view)
+            for source, target in zip(sources, targets, strict=True)
         ],
     }
     outfits = [target.outfit_key for target in targets]
@@ -34,6 +35,11 @@ def breakdown(
         }
         for kind, names in labels.items()
     }
+
+
+def view_pair(source_view: str, *, target_view: str) -> str:
+    """`front → back`, of `1_front` and `3_back`: the number says which photograph it is."""
+    return " → ".join(view.partition("_")[2] or view for view in (source_view, target_view))
 
 
 def _group(
@@ -49,8 +55,3 @@ def _group(
 
 def _of(values: Sequence[Value], *, chosen: Sequence[bool]) -> list[Value]:
     return [value for value, is_chosen in zip(values, chosen, strict=True) if is_chosen]
-
-
-def _turn(image: ImageRecord) -> str:
-    """`front` of the view `1_front`: the number says which photograph it is."""
-    return image.view.partition("_")[2] or image.view

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mcld.errors import DataError
+from mcld.evaluation.breakdown import view_pair
 
 _KNOWN = ("id", "source", "target", "category", "source_view", "target_view")
 
@@ -29,8 +30,8 @@ class PairEntry:
 
     @property
     def view_pair(self) -> str:
-        """Both views, as the data-set sheet writes them: `1_front → 3_back`."""
-        return f"{self.source_view} → {self.target_view}"
+        """Both views in words: `front → back`."""
+        return view_pair(self.source_view, target_view=self.target_view)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,9 +140,12 @@ def run_stage(name: str, params: Params, *, workspace: Workspace, mapper: Mapper
     Raises an MCLDError: WorkspaceBusyError when another run holds the workspace, else what the stage found
     wrong.
     """
+    from mcld.stages.stage_costs import note_run
+
     module = import_module(stage_spec(name).module)
     with workspace.locked():
         report = cast("Run", module.run)(params, workspace=workspace, mapper=mapper)
+        note_run(report, workspace=workspace)
         if name in REMEMBERED_STAGES:
             from mcld.stages.remember import remember
 

@@ -31,6 +31,7 @@ from mcld.stages.columns import images_dir, read_pixels, report_of
 from mcld.stages.mapper import Mapper, SerialMapper
 from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, part_name, run_parts
 from mcld.stages.pixels import EncoderSource, encoder_source
+from mcld.stages.probe_files import FIGURE_NAME, METRICS_NAME
 from mcld.stages.probed_images import ChosenImage, choose_images, image_seed
 from mcld.storage import read_json, sha256_of_bytes, sha256_of_file, write_bytes, write_json
 from mcld.types import ImageRecord, Manifest, Report
@@ -38,7 +39,6 @@ from mcld.workspace import Workspace
 
 STAGE = "probe"
 FORMAT_VERSION = 1
-FIGURE_NAME, METRICS_NAME = "figure.png", "probe.json"
 Scores = dict[str, dict[str, float | None]]  # row to metric
 
 

@@ -10,12 +10,12 @@ from mcld.config import Params
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.stages.evaluation_record import found_evaluation, tell_files, tell_points
 from mcld.stages.model_evaluation import note_evaluation
+from mcld.stages.probe_files import FIGURE_NAME, METRICS_NAME
 from mcld.stages.run_tags import run_tags
 from mcld.storage import fingerprint, read_json
 from mcld.tracking import TrackedRun, code_tags, folder_digest, machine_tags, open_run
 from mcld.workspace import Workspace
 
-PROBE_METRICS_NAME, PROBE_FIGURE_NAME = "probe.json", "figure.png"  # as the stage `probe` names them
 LOGGED_SECTIONS = {"dataset", "weights", "latents", "model", "diffusion", "train"}
 
 
@@ -123,9 +123,9 @@ def _tell_probe(tracked: TrackedRun, *, workspace: Workspace, step: int) -> None
     """
     probe_dir = workspace.stage_dir("probe")
     read_manifest(probe_dir)
-    flat = cast("dict[str, float]", read_json(workspace.metrics_dir / PROBE_METRICS_NAME))
+    flat = cast("dict[str, float]", read_json(workspace.metrics_dir / METRICS_NAME))
     tracked.log_metrics({f"probe.{name}": value for name, value in flat.items()}, step=step, corrects=True)
-    tracked.log_image(probe_dir / PROBE_FIGURE_NAME, key="probe", step=step)
+    tracked.log_image(probe_dir / FIGURE_NAME, key="probe", step=step)
 
 
 def tag_model(params: Params, *, workspace: Workspace, tags: Mapping[str, str]) -> None:

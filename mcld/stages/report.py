@@ -9,22 +9,23 @@ from mcld import faults
 from mcld.config import Params
 from mcld.data.codec import encode_png
 from mcld.data.index import read_index
-from mcld.data.manifest import read_manifest, write_manifest
+from mcld.data.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from mcld.evaluation import protocols
 from mcld.evaluation.pair_table import read_pair_table
 from mcld.evaluation.pictures import captioned_grid
 from mcld.evaluation.report import Gallery, rank_metric, rank_pairs, render_page
+from mcld.stages import STAGES, stage_spec
 from mcld.stages.evaluate import PER_PAIR_NAME
 from mcld.stages.galleries import open_shelf
 from mcld.stages.mapper import Mapper
 from mcld.stages.report_galleries import report_galleries
-from mcld.stages.report_page import LISTED_STAGES, Found, report_page
+from mcld.stages.report_page import Found, report_page
 from mcld.storage import atomic_dir, sha256_of_file, write_bytes
 from mcld.types import Manifest, Report
 from mcld.workspace import Workspace
 
 STAGE = "report"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 PAGE_NAME = "index.html"
 
 
@@ -65,16 +66,26 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
 
 def _found(params: Params, *, workspace: Workspace) -> Found:
     """What the other stages left; every one of them has to have finished."""
-    manifests = {stage: read_manifest(workspace.stage_dir(stage)) for stage in LISTED_STAGES}
     per_pair_path = workspace.stage_dir("evaluate") / PER_PAIR_NAME
     pairs = read_pair_table(per_pair_path.read_bytes(), place=str(per_pair_path))
     metric = rank_metric(params.report.rank_by, pairs=pairs)
     return Found(
-        manifests=manifests,
+        manifests=_manifests(workspace),
         index=read_index(workspace.stage_dir("dataset")),
         pairs=pairs,
         ranking=rank_pairs(pairs, metric=metric, num_ranked=params.report.num_ranked),
     )
+
+
+def _manifests(workspace: Workspace) -> dict[str, Manifest]:
+    """Of all stages that the page needs, and of others that have finished here."""
+    needed = stage_spec(STAGE).inputs
+    directories = {spec.name: workspace.stage_dir(spec.name) for spec in STAGES if spec.name != STAGE}
+    return {
+        stage: read_manifest(directory)
+        for stage, directory in directories.items()
+        if stage in needed or (directory / MANIFEST_NAME).is_file()
+    }
 
 
 def _grid_png(gallery: Gallery) -> bytes:

@@ -32,15 +32,17 @@ from mcld.evaluation.report import (
 from mcld.evaluation.score_table import score_tables
 from mcld.stages.evaluate import METRICS_NAME, ROWS_NAME
 from mcld.stages.loss_curve import LOSS_NAME, read_losses
+from mcld.stages.report_cost import cost
 from mcld.stages.report_galleries import BEST_NAME, RESULT_NAME, WORST_NAME, WRONG_NAMES
+from mcld.stages.report_origin import data_versions, history_of_model, origin_facts
+from mcld.stages.report_probe import probe_figure_of
 from mcld.stages.scored_rows import scored_rows
-from mcld.storage import fingerprint, read_json
+from mcld.stages.stage_costs import stage_costs
+from mcld.stages.training_cost import training_cost
+from mcld.storage import read_json
 from mcld.types import Manifest
 from mcld.workspace import Workspace
 
-LISTED_STAGES = (
-    "dataset", "densepose", "face", "texture", "latents", "shards", "train", "generate", "evaluate"
-)  # fmt: skip
 MAX_SAMPLE_GRIDS = 4
 
 
@@ -48,7 +50,7 @@ MAX_SAMPLE_GRIDS = 4
 class Found:
     """What the other stages left, read: their manifests, the index, and the scores of all pairs."""
 
-    manifests: Mapping[str, Manifest]
+    manifests: Mapping[str, Manifest]  # in the order of the stages
     index: DatasetIndex
     pairs: PairTable
     ranking: Ranking
@@ -66,9 +68,12 @@ def report_page(
     steps, losses = read_losses(workspace.metrics_dir / LOSS_NAME)
     differences = differences_section(found.pairs)
     beside = score_tables(scored_rows(params.dataset, workspace=workspace))
+    history = history_of_model(found.manifests["train"], workspace=workspace)
+    versions = data_versions(found.manifests, workspace=workspace)
     return Page(
         title=params.report.title,
         subtitle=_subtitle(found.index, num_pairs=evaluation.num_pairs, num_steps=len(steps)),
+        origin=origin_facts(params, workspace=workspace, history=history, versions=versions),
         headlines=headlines(metrics),
         gallery=galleries[RESULT_NAME],
         metrics=metrics_section(evaluation),
@@ -76,15 +81,20 @@ def report_page(
         breakdowns=breakdowns(evaluation, pairs=found.pairs, ranked_by=found.ranking.metric),
         ranked=tuple(galleries[name] for name in (WORST_NAME, BEST_NAME) if name in galleries),
         wrong_inputs=_wrong_inputs(evaluation, differences=differences, galleries=galleries),
+        probe=probe_figure_of(workspace),
         loss_svg=loss_curve_svg(steps, losses=losses),
         samples=_samples(workspace.stage_dir("train") / "samples"),
         data_tables=data_sheet(found.index),
         exclusions=exclusion_table(
-            exclusion for stage in LISTED_STAGES for exclusion in found.manifests[stage].exclusions
+            exclusion for manifest in found.manifests.values() for exclusion in manifest.exclusions
         ),
-        stages=stage_table(found.manifests),
+        stages=stage_table(found.manifests, versions=versions),
         params_yaml=_as_yaml(shown),
-        params_digest=fingerprint(shown)[:12],
+        cost=cost(
+            found.manifests,
+            costs=stage_costs(workspace),
+            training=training_cost(history, batch_size=params.train.batch_size) if history else None,
+        ),
         beside=beside.tables,
         beside_notes=beside.notes,
     )

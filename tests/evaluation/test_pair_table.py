@@ -48,7 +48,7 @@ def write(path: Path) -> None:
 def test_pairs_and_scores_come_back_by_row(tmp_path: Path) -> None:
     write(tmp_path / "per_pair.parquet")
     found = read_pair_table((tmp_path / "per_pair.parquet").read_bytes(), place="here")
-    assert [pair.view_pair for pair in found.pairs] == ["1_front → 3_back", "3_back → 1_front"]
+    assert [pair.view_pair for pair in found.pairs] == ["front → back", "back → front"]
     assert {pair.outfit for pair in found.pairs} == {"a"}
     assert {row: scores["ssim"] for row, scores in found.scores.items()} == {
         row: (0.1 * number, None) for number, row in enumerate(ROWS)

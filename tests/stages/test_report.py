@@ -19,9 +19,11 @@ from mcld.data.manifest import read_manifest
 from mcld.errors import ConfigError, DataError
 from mcld.stages import evaluate, report
 from mcld.stages.mapper import SerialMapper
+from mcld.stages.stage_costs import note_run
 from mcld.storage import read_json, sha256_of_file, write_bytes, write_json
 from mcld.workspace import Workspace
 from tests.stages.fake_run import HEIGHT_PX, PARAMS, make_run
+from tests.stages.told_training import write_trained
 
 REPOSITORY_DIR = Path(__file__).parents[2]
 NAMES = ("index.html", "gallery.png", "wrong_source.png", "wrong_pose.png", "worst.png", "best.png")
@@ -73,7 +75,7 @@ def test_page_is_well_formed_and_every_picture_has_words(page: str) -> None:
     tags.feed(page)
     assert tags.open == []
     pictures = [attributes for tag, attributes in tags.seen if tag == "img"]
-    assert len(pictures) == 4 * 5 + 4 * 4 + 4 * 4 + 2 * 3 * 4 + 2
+    assert len(pictures) == 4 * 5 + 4 * 4 + 4 * 4 + 2 * 3 * 4 + 1 + 2
     assert all(picture["alt"] for picture in pictures)
 
 
@@ -149,7 +151,7 @@ def test_differences_groups_and_extremes_are_told(page: str) -> None:
         "to vae reconstruction",
         "no difference shown",  # three outfits say nothing
         "By view pair",
-        "1_front → 3_back",
+        "front → back",
         "Worst pairs by ssim",
         "what the true one gains",
     ):
@@ -170,6 +172,50 @@ def test_a_metric_that_no_pair_has_is_refused(workspace: Workspace) -> None:
     params = PARAMS.model_copy(update={"report": ReportParams(rank_by="lpips_alex")})
     with pytest.raises(ConfigError, match=r"report\.rank_by: 'lpips_alex' has no scores by pair"):
         report.run(params, workspace=workspace, mapper=SerialMapper())
+
+
+def test_the_vae_alone_is_told(page: str) -> None:
+    assert "What the VAE alone costs" in page
+    assert "latent off by 0.2" in page
+    assert "0.8125" in page
+
+
+def test_what_nobody_recorded_is_said_to_be_unknown(page: str) -> None:
+    for words in (
+        "unknown: no git here",
+        "unknown: the model was not trained in this workspace",
+        "<td>train</td><td class=num>unknown</td>",
+        "unknown: the training&#39;s measurements are not on this machine",
+    ):
+        assert words in page, words
+
+
+def test_origin_and_cost_come_from_git_the_ledger_and_the_journal(workspace: Workspace) -> None:
+    (workspace.root / "params.yaml").write_text("recipe: corrected\n")
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "params.yaml"),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "one"),
+    ):
+        subprocess.run(["git", *arguments], cwd=workspace.root, check=True)
+    (workspace.root / "params.yaml").write_text("recipe: authors\n")
+    write_trained(workspace, identity="f" * 64)
+    note_run(evaluate.run(PARAMS, workspace=workspace, mapper=SerialMapper()), workspace=workspace)
+    report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+    page = (workspace.stage_dir("report") / "index.html").read_text()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=workspace.root, capture_output=True, text=True, check=True
+    ).stdout
+    for words in (
+        f"commit {commit[:12]}, changed: params.yaml",
+        "from 2026-01-01 00:00 UTC, until 2026-01-01 02:00 UTC",
+        "commit 0123456789ab and changes to it, PyTorch 2.13.0",
+        "run tiny-f, not sent yet, experiment mcld, mlflow.db",
+        "2 GPUs",
+        "0.01 kWh",
+    ):
+        assert words in page, words
+    assert re.search(r"<td>evaluate</td><td class=num>at least [0-9.]+ s</td>", page)  # all was reused
 
 
 def test_text_from_data_is_escaped(workspace: Workspace) -> None:

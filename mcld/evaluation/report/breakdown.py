@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mcld.evaluation.intervals import MIN_GROUPS, Estimate, estimate
+from mcld.evaluation.intervals import MIN_GROUPS, Estimate
 from mcld.evaluation.metrics import METRICS, Metric
 from mcld.evaluation.pair_table import PairEntry, PairTable
 from mcld.evaluation.report.differences import GENERATED
@@ -41,7 +41,7 @@ class GroupCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupLine:
-    """One group of pairs. `num_outfits` is None where only sums of the group were kept."""
+    """One group of pairs. `num_outfits` is None where no pair is of a group of that name."""
 
     name: str
     num_pairs: int
@@ -61,7 +61,7 @@ class Breakdown:
 
 
 def breakdowns(found: Evaluation, *, pairs: PairTable, ranked_by: Metric) -> tuple[Breakdown, ...]:
-    """Divide the pairs. What the evaluation did not sum up by groups itself is summed up here."""
+    """The groups that the evaluation summed up; of each the pairs tell how many outfits speak."""
     scored = pairs.scores.get(GENERATED, {})
     metrics = tuple(
         metric for metric in METRICS if metric.name in scored and metric.name in {*SHOWN, ranked_by.name}
@@ -69,34 +69,15 @@ def breakdowns(found: Evaluation, *, pairs: PairTable, ranked_by: Metric) -> tup
     return tuple(
         _breakdown(
             title,
-            groups=found.groups.get(kind) or group_scores(pairs, key=key),
+            groups=found.groups[kind],
             num_outfits=_num_outfits(pairs, key=key),
             overall=found.rows[GENERATED],
             metrics=metrics,
             ranked_by=ranked_by,
         )
         for kind, (title, key) in KINDS.items()
+        if found.groups.get(kind)
     )
-
-
-def group_scores(pairs: PairTable, *, key: Callable[[PairEntry], str]) -> dict[str, GroupScores]:
-    """Means of the generated row with intervals over outfits, by group."""
-    members: dict[str, list[int]] = {}
-    for index, pair in enumerate(pairs.pairs):
-        members.setdefault(key(pair), []).append(index)
-    outfits = pairs.outfits
-    return {
-        name: GroupScores(
-            num_pairs=len(indices),
-            metrics={
-                metric: estimate(
-                    [values[index] for index in indices], groups=[outfits[index] for index in indices]
-                )
-                for metric, values in pairs.scores[GENERATED].items()
-            },
-        )
-        for name, indices in members.items()
-    }
 
 
 def _num_outfits(pairs: PairTable, *, key: Callable[[PairEntry], str]) -> dict[str, int]:

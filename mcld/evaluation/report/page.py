@@ -13,7 +13,17 @@ from mcld.evaluation.intervals import CONFIDENCE, MIN_GROUPS
 from mcld.evaluation.report.breakdown import Breakdown
 from mcld.evaluation.report.differences import DifferencesSection
 from mcld.evaluation.report.listening import WrongInput
-from mcld.evaluation.report.pieces import PUBLISHED_MARK, VERDICTS, Gallery, Headline, Picture, Table
+from mcld.evaluation.report.pieces import (
+    PUBLISHED_MARK,
+    VERDICTS,
+    Cost,
+    Facts,
+    Figure,
+    Gallery,
+    Headline,
+    Picture,
+    Table,
+)
 from mcld.evaluation.report.rendering import render
 from mcld.evaluation.report.score_lines import MetricsSection
 
@@ -24,6 +34,7 @@ class Page:
 
     title: str
     subtitle: str
+    origin: Facts
     headlines: tuple[Headline, ...]
     gallery: Gallery
     metrics: MetricsSection
@@ -31,13 +42,14 @@ class Page:
     breakdowns: tuple[Breakdown, ...]
     ranked: tuple[Gallery, ...]
     wrong_inputs: tuple[WrongInput, ...]
+    probe: Figure
     loss_svg: str
     samples: tuple[Picture, ...]
     data_tables: tuple[Table, ...]
     exclusions: Table
     stages: Table
     params_yaml: str
-    params_digest: str
+    cost: Cost
     beside: tuple[Table, ...] = field(default_factory=tuple)  # all rows beside published ones
     beside_notes: tuple[str, ...] = field(default_factory=tuple)
 
@@ -61,11 +73,13 @@ def _sections(page: Page) -> Iterator[tuple[str, str]]:
     yield "metrics", "metrics"
     if page.differences.rows:
         yield "differences", "differences"
-    yield "breakdown", "by view and category"
+    if page.breakdowns:
+        yield "breakdown", "by view and category"
     if page.ranked:
         yield "ranked", "worst and best"
     if page.wrong_inputs:
         yield "wrong", "wrong inputs"
+    yield "probe", "the VAE alone"
     if page.beside:
         yield "beside", "beside others"
     if page.loss_svg or page.samples:
@@ -73,3 +87,4 @@ def _sections(page: Page) -> Iterator[tuple[str, str]]:
     yield "data", "data set"
     yield "left-out", "left out"
     yield "run", "what was run"
+    yield "cost", "cost"

@@ -14,6 +14,8 @@ PROTOCOL_MEANINGS = {
 PUBLISHED_MARK = "*published*"  # behind the names of rows that were printed by others
 VERDICTS = {"better": "better", "worse": "worse", "none": "no difference shown"}
 
+Facts = tuple[tuple[str, str], ...]  # name and what is known of it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -49,3 +51,20 @@ class Gallery:
     title: str
     note: str
     rows: tuple[tuple[str, tuple[Picture, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A picture that explains itself beside numbers; `note` says what it shows."""
+
+    note: str
+    picture: Picture
+    table: Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What was spent: time by stage, and what the training took."""
+
+    stages: Table
+    training: Facts
