@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -84,3 +86,19 @@ def run_python(*arguments: str, cwd: Path, timeout_s: float = 120) -> subprocess
         timeout=timeout_s,
         check=False,
     )
+
+
+def run_mcld(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`mcld` with arguments in a folder, in this process, whose imports are paid for; judged as `run_python`.
+
+    What a process of its own is needed for (signals, logging, imports) is tested with `run_python`.
+    """
+    from mcld.__main__ import app, with_exit_codes
+
+    output, errors, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            with_exit_codes(lambda: app(arguments, prog_name="mcld"))
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return subprocess.CompletedProcess(["mcld", *arguments], code, output.getvalue(), errors.getvalue())

@@ -22,7 +22,7 @@ from mcld.workspace import Workspace
 from tests.stages.tiny_pipeline import run_data_stages
 from tests.stages.tiny_weights import MODEL_PARAMS, params_with, write_tiny_weights
 from tests.tiny_models import TINY_CONFIG
-from tests.workspaces import CHECKOUT, run_python
+from tests.workspaces import CHECKOUT, run_mcld, run_python
 
 MODEL_NAME = "model"
 PARAMS = params_with(MODEL_PARAMS, section="diffusion", beta_schedule="linear")
@@ -102,7 +102,7 @@ def test_the_card_tells_what_the_workspace_has_recorded(trained: Workspace, tmp_
 
 @pytest.mark.slow
 def test_the_command_says_how_to_load_it_and_the_readmes_lines_run(trained: Workspace) -> None:
-    done = run_python("-m", "mcld", "export", "my-model", cwd=trained.root)
+    done = run_mcld("export", "my-model", cwd=trained.root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip() == describe_export(Path("my-model"))
     blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), flags=re.DOTALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.workspaces import run_python
+from tests.workspaces import run_mcld
 
 
 def test_a_pickle_of_something_else_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_a_pickle_of_something_else_is_one_sentence_and_leaves_nothing(tmp_path:
         ({"model": [1]}, "it holds a list under 'model', not an array under a name"),
     ):
         source.write_bytes(pickle.dumps(value))
-        done = run_python("-m", "mcld", "weights", "import-densepose", str(source), str(out), cwd=Path.cwd())
+        done = run_mcld("weights", "import-densepose", str(source), str(out), cwd=Path.cwd())
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"mcld: {source}: {message}")
         assert len(done.stderr.splitlines()) == 1

@@ -13,7 +13,7 @@ from mcld.evaluation.pictures import CAPTION_HEIGHT_PX, GUTTER_PX, LABEL_HEIGHT_
 from mcld.stages.shard_pictures import CELL_HEIGHT_PX, find_sample, picture_of_sample
 from mcld.workspace import Workspace
 from tests.stages.tiny_pipeline import run_data_stages
-from tests.workspaces import run_python
+from tests.workspaces import run_mcld
 
 ROW_HEIGHT_PX = LABEL_HEIGHT_PX + CELL_HEIGHT_PX + CAPTION_HEIGHT_PX + GUTTER_PX
 
@@ -47,20 +47,20 @@ def test_an_unknown_sample_is_an_error_with_its_neighbours(shards: ShardSet) -> 
 def test_whole_shards_verify_and_show_and_damage_is_named(workspace: Workspace, shards: ShardSet) -> None:
     root, sample = workspace.root, shards.samples[0]
     for arguments in ((), ("--deep",)):
-        done = run_python("-m", "mcld", "shards", "verify", *arguments, cwd=root)
+        done = run_mcld("shards", "verify", *arguments, cwd=root)
         assert done.returncode == 0, done.stderr
         assert f"{len(shards.samples)} samples" in done.stdout
         assert done.stdout.endswith(": whole\n")
-    shown = run_python("-m", "mcld", "shards", "show", sample.outfit, cwd=root)
+    shown = run_mcld("shards", "show", sample.outfit, cwd=root)
     assert shown.returncode == 0, shown.stderr
     assert sample.shard in shown.stdout
     assert decode_image((root / "sample.png").read_bytes()).any()
 
     damage(Path(shards.place) / sample.shard, position=sample.offset + 512 + 20)  # in its JSON
-    deep = run_python("-m", "mcld", "shards", "verify", "--deep", cwd=root)
+    deep = run_mcld("shards", "verify", "--deep", cwd=root)
     assert (deep.returncode, deep.stdout) == (2, "")
     assert f"{sample.shard}: sample {sample.outfit}" in deep.stderr
-    plain = run_python("-m", "mcld", "shards", "verify", cwd=root)
+    plain = run_mcld("shards", "verify", cwd=root)
     assert plain.returncode == 2
     assert f"{sample.shard}: damaged" in plain.stderr
 

@@ -25,7 +25,7 @@ from mcld.stages.parts import part_name
 from mcld.storage import sha256_of_bytes, sha256_of_file
 from mcld.workspace import Workspace
 from tests.stages.tiny_pipeline import PARAMS
-from tests.workspaces import run_python
+from tests.workspaces import run_mcld
 
 ROW_HEIGHT_PX = LABEL_HEIGHT_PX + CELL_HEIGHT_PX + CAPTION_HEIGHT_PX + GUTTER_PX
 
@@ -152,10 +152,10 @@ def test_a_column_without_facts_says_which_stage_to_run(shelf: ConditionShelf, t
 def test_the_command_writes_a_picture_and_names_the_worst(workspace_copy: Workspace) -> None:
     root = workspace_copy.root
     (root / "params.yaml").write_text("dataset: {num_outfits: 6, num_test_outfits: 2}\n")
-    shown = run_python("-m", "mcld", "conditions", "show", "--worst", "--count", "2", cwd=root)
+    shown = run_mcld("conditions", "show", "--worst", "--count", "2", cwd=root)
     assert shown.returncode == 0, shown.stderr
     assert "smallest person, share of the image" in shown.stdout
     assert decode_image((root / "conditions.png").read_bytes()).any()
-    nothing = run_python("-m", "mcld", "conditions", "show", cwd=root)
+    nothing = run_mcld("conditions", "show", cwd=root)
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert "name images (KEY…), or ask for --worst" in nothing.stderr
