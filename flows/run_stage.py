@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
 from prefect.runtime import flow_run
 
 from flows.freshness import commit, inputs_fingerprint, what_changed
+from flows.progress import progress_artifact
+from flows.publish import publish
 from mcld.cli.reports import describe, run_and_keep_report
 from mcld.config import PARAMS_PATH, load_params
 from mcld.errors import WorkerError
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 RETRIES = 2
 RETRY_DELAY_S = 5
+GPU_LIMIT = "gpu"  # a global concurrency limit, as many as GPUs: `prefect gcl create gpu --limit 1`
+GPU_STAGES = ("densepose", "latents", "train", "generate", "evaluate", "probe")
 
 
 def is_worth_repeating(_task: Task[Any, Any], _task_run: TaskRun, state: State[Any]) -> bool:
@@ -44,8 +50,7 @@ def run_stage(name: str) -> bool:
     """
     workspace = Workspace()
     logger = get_run_logger()
-    if flow_run_id := flow_run.get_id():  # MLflow remembers it, whichever process trains
-        os.environ["MCLD_FLOW_RUN_ID"] = flow_run_id
+    tell_flow_run()
     reasons = what_changed(name, workspace=workspace)
     if not reasons:
         logger.info("%s: fresh, skipped", name)
@@ -54,7 +59,20 @@ def run_stage(name: str) -> bool:
     made_from = inputs_fingerprint(name, workspace=workspace)
     params = load_params(workspace.root / PARAMS_PATH)
     mapper = local_mapper(params.runtime)
-    report = run_and_keep_report(name, params, workspace=workspace, mapper=mapper)
+    with _gpu(name), progress_artifact(name):
+        report = run_and_keep_report(name, params, workspace=workspace, mapper=mapper)
     commit(name, workspace=workspace, made_from=made_from)
     logger.info("%s", describe(report))
+    publish(report, workspace=workspace)
     return True
+
+
+def tell_flow_run() -> None:
+    """Have MLflow remember the flow run, whichever process trains."""
+    if flow_run_id := flow_run.get_id():
+        os.environ["MCLD_FLOW_RUN_ID"] = flow_run_id
+
+
+def _gpu(name: str) -> AbstractContextManager[None]:
+    """Wait for a GPU where the server limits them; where no limit was made, nobody waits."""
+    return concurrency(GPU_LIMIT, occupy=1) if name in GPU_STAGES else nullcontext()

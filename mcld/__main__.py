@@ -13,6 +13,7 @@ from mcld.cli.check import check_app
 from mcld.cli.conditions import conditions_app
 from mcld.cli.dataset import dataset_app
 from mcld.cli.evaluate import evaluate_command
+from mcld.cli.figures import figures_app
 from mcld.cli.plan_train import plan_app
 from mcld.cli.shards import shards_app
 from mcld.cli.tracking import tracking_app
@@ -36,6 +37,7 @@ app.add_typer(check_app, name="check")
 app.add_typer(conditions_app, name="conditions")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(shards_app, name="shards")
+app.add_typer(figures_app, name="figures")
 app.add_typer(tracking_app, name="tracking")
 app.add_typer(plan_app, name="plan")
 app.command("evaluate")(evaluate_command)
@@ -188,6 +190,18 @@ def promote(
     from mcld.cli.promote import promote as promote_run
 
     print(promote_run(run, metric=metric, name=name, root=Path()))
+
+
+@app.command()
+def lineage(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's name or id in MLflow; default: this folder's model.")
+    ] = None,
+) -> None:
+    """Show what a model was made from: code, environment, settings, data, weights, runs."""
+    from mcld.cli.lineage import describe_lineage
+
+    print(describe_lineage(run, root=Path()))
 
 
 @profile_app.command("list")

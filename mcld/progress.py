@@ -11,6 +11,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 LINE_EVERY_S = 10.0
+# What is done, how many, of how many, how many a second: who listens to this logger finds them in a record.
+LINE = "%s: %d of %d, %.1f a second"
 
 logger = logging.getLogger(__name__)
 
@@ -58,4 +60,4 @@ def _track_with_lines(items: Iterable[T], *, description: str, total: int) -> It
         now = time.monotonic()
         if now - last_line >= LINE_EVERY_S:
             last_line = now
-            logger.info("%s: %d of %d, %.1f a second", description, done, total, done / (now - started))
+            logger.info(LINE, description, done, total, done / (now - started))

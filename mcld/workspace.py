@@ -11,6 +11,9 @@ from pathlib import Path
 
 from mcld.errors import WorkspaceBusyError
 
+# Of the state folder: what evaluations know of the data set's images. Workspaces beside share it.
+REAL_IMAGES = Path("evaluate") / "real"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:

@@ -208,7 +208,7 @@ def test_what_lies_below_a_stale_stage_is_stale(tmp_path: Path) -> None:
     assert found["face"].reasons == ("params.yaml: face modified",)
     assert found["shards"].reasons == ("face is stale",)
     assert {name for name, status in found.items() if status.state == "fresh"} == {
-        *("dataset", "weights", "densepose", "texture", "latents")
+        *("dataset", "weights", "densepose", "texture", "latents", "probe")
     }
 
 

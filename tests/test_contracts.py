@@ -7,19 +7,25 @@ import importlib.util
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from ruamel.yaml import YAML
 
 from flows.pipeline import pipeline
+from flows.run_stage import GPU_STAGES
+from flows.stage import StageName
 from mcld.config import Params
 from mcld.recipes import FIELDS
 from mcld.stages import STAGES, StageSpec
 from tests.workspaces import CHECKOUT, COPIED
 
 NEVER_A_DEPENDENCY = "runtime"  # speed only
-METRICS = {"train": {"metrics/train.json", "metrics/loss.csv"}, "evaluate": {"metrics/evaluate.json"}}
+METRICS = {
+    "train": {"metrics/train.json", "metrics/loss.csv"},
+    "evaluate": {"metrics/evaluate.json"},
+    "probe": {"metrics/probe.json"},
+}
 
 
 def read_yaml(name: str) -> Any:
@@ -90,12 +96,18 @@ def test_a_stage_depends_on_the_recipe_where_one_of_its_fields_does(spec: StageS
     assert ("recipe" in spec.params) == any(field.section in spec.params for field in FIELDS)
 
 
-def test_prefect_deploys_the_pipeline() -> None:
-    deployments = read_yaml("prefect.yaml")["deployments"]
-    assert [deployment["name"] for deployment in deployments] == ["pipeline"]
-    path, _, name = deployments[0]["entrypoint"].partition(":")
-    assert (CHECKOUT / path).is_file()
-    assert name == pipeline.fn.__name__
+def test_prefect_deploys_the_pipeline_and_a_flow_a_stage() -> None:
+    deployments = {one["name"]: one for one in read_yaml("prefect.yaml")["deployments"]}
+    names = [spec.name for spec in STAGES]
+    assert list(deployments) == ["pipeline", *names, "ablations", "nightly-verify"]
+    assert list(get_args(StageName)) == names
+    for one in deployments.values():
+        path, _, name = one["entrypoint"].partition(":")
+        function = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+        assert set(one["parameters"]) <= set(function.parameters.properties)
+    for name in names:
+        assert deployments[name]["parameters"] == {"name": name}
+        assert deployments[name]["work_pool"]["name"] == ("gpu" if name in GPU_STAGES else "cpu")
     assert pipeline.name == "mcld"  # the deployment is called mcld/pipeline
     assert "directory" in str(read_yaml("prefect.yaml")["pull"])
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from ruamel.yaml import YAML
+
+from mcld.__main__ import app, with_exit_codes
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 COPIED = ("mcld", "flows", "profiles", "params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore")
@@ -75,6 +77,24 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, **quiet, **threads, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path, **extra}
 
 
+def run_mcld(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run our command in this process, in a folder: for what it says and does.
+
+    A process of its own costs seconds of imports. It is for what happens to processes: `run_python`.
+    """
+    said, complained = io.StringIO(), io.StringIO()
+    code: int | str | None = 0
+    with chdir(cwd), redirect_stdout(said), redirect_stderr(complained):
+        try:
+            with_exit_codes(lambda: app(list(arguments), prog_name="mcld"))
+        except SystemExit as stop:
+            code = stop.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(
+        ["mcld", *arguments], code, stdout=said.getvalue(), stderr=complained.getvalue()
+    )
+
+
 def run_python(*arguments: str, cwd: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
     """Run this Python with arguments in a folder; the caller judges the exit code."""
     return subprocess.run(
@@ -86,19 +106,3 @@ def run_python(*arguments: str, cwd: Path, timeout_s: float = 120) -> subprocess
         timeout=timeout_s,
         check=False,
     )
-
-
-def run_mcld(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`mcld` with arguments in a folder, in this process, whose imports are paid for; judged as `run_python`.
-
-    What a process of its own is needed for (signals, logging, imports) is tested with `run_python`.
-    """
-    from mcld.__main__ import app, with_exit_codes
-
-    output, errors, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.chdir(cwd), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        try:
-            with_exit_codes(lambda: app(arguments, prog_name="mcld"))
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    return subprocess.CompletedProcess(["mcld", *arguments], code, output.getvalue(), errors.getvalue())

@@ -1,4 +1,4 @@
-"""Run a stage and keep what it said, for the summary. Timings live here and nowhere in DVC."""
+"""Run a stage and keep what it said, for the summary."""
 
 from __future__ import annotations
 

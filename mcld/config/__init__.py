@@ -17,6 +17,7 @@ from mcld.config.model import (
     EvaluateParams,
     GenerateParams,
     ModelParams,
+    ProbeParams,
     ReportParams,
     TrainParams,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "LatentsParams",
     "ModelParams",
     "Params",
+    "ProbeParams",
     "ReportParams",
     "RuntimeParams",
     "Section",

@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mcld.config.section import NonNegative, NonNegativeReal, Positive, PositiveReal, Probability, Section
+from mcld.config.section import (
+    NonNegative,
+    NonNegativeReal,
+    Positive,
+    PositiveReal,
+    Probability,
+    Section,
+    Sha256,
+)
 from mcld.types import IuvResize
 
 
@@ -91,13 +99,35 @@ class GenerateParams(Section):
 
 
 class EvaluateParams(Section):
-    """Which metrics must be present; all others that can be computed are computed."""
+    """Which metrics must be present, and where the networks lie that some need; relative to the workspace.
+
+    All metrics that can be computed are. One whose file is not there is absent, with the reason; a file that
+    is there and is not what it should be is an error.
+    """
 
     require: tuple[str, ...] = ()
+    inception_path: str | None = None  # fid_a: inception_v3_google-0cc3c7bd.pth
+    inception_tf_path: str | None = None  # fid, clean_fid, kid: pt_inception-2015-12-05-6726825d.pth
+    alexnet_path: str | None = None  # lpips_alex: alexnet-owt-7be5be79.pth
+    squeezenet_path: str | None = None  # lpips_squeeze: squeezenet1_1-b8a52dc0.pth
+    lpips_alex_path: str | None = None  # LPIPS's own weights, alex.pth; without it torchmetrics' copy
+    lpips_squeeze_path: str | None = None  # squeeze.pth; without it torchmetrics' copy
+    expected_sha256: dict[str, Sha256] = Field(default_factory=dict)  # by file name, of the files above
+    batch_size: Positive = 32  # images through a network at once
+
+
+class ProbeParams(Section):
+    """Test images through the VAE and back: how many, and how far off their latents are."""
+
+    num_images: Annotated[int, Field(ge=1, le=64)] = 4
+    deviation: NonNegativeReal = 0.2  # standard deviation of the noise on the scaled latent
+    seed: NonNegative = 0  # of which images, and of the noise
 
 
 class ReportParams(Section):
     """The page a person looks at."""
 
     num_rows: Annotated[int, Field(ge=1, le=64)] = 12
+    rank_by: str = "ssim"  # a metric that has a value for each pair
+    num_ranked: Annotated[int, Field(ge=0, le=32)] = 4  # worst pairs, and as many best ones
     title: str = "MCLD on the embedded people"

@@ -17,6 +17,7 @@ from mcld.config.model import (
     EvaluateParams,
     GenerateParams,
     ModelParams,
+    ProbeParams,
     ReportParams,
     TrainParams,
 )
@@ -69,6 +70,7 @@ class Params(Section):
     train: TrainParams = TrainParams()
     generate: GenerateParams = GenerateParams()
     evaluate: EvaluateParams = EvaluateParams()
+    probe: ProbeParams = ProbeParams()
     report: ReportParams = ReportParams()
     runtime: RuntimeParams = RuntimeParams()
 

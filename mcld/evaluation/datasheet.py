@@ -13,6 +13,7 @@ from mcld.types import Exclusion, Manifest
 SPLITS = ("train", "test")
 MAX_EXAMPLES = 3
 MAX_SIZES = 12
+SHORT = 12  # characters of a hash that a person compares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +77,14 @@ def origin_rows(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     )
 
 
-def stage_table(manifests: Mapping[str, Manifest]) -> Table:
-    """Return what every stage kept, left out and counted."""
+def stage_table(manifests: Mapping[str, Manifest], *, versions: Mapping[str, str]) -> Table:
+    """Return what every stage kept, left out and counted, and the hash of its data, cut."""
     rows = [
         (
             stage,
             str(manifest.num_items),
             str(len(manifest.exclusions)),
+            versions[stage][:SHORT],
             ", ".join(
                 f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(manifest.counts.items())
             )
@@ -90,7 +92,9 @@ def stage_table(manifests: Mapping[str, Manifest]) -> Table:
         )
         for stage, manifest in manifests.items()
     ]
-    return Table(title="By stage", header=("stage", "kept", "left out", "counted"), rows=tuple(rows))
+    return Table(
+        title="By stage", header=("stage", "kept", "left out", "data version", "counted"), rows=tuple(rows)
+    )
 
 
 def exclusion_table(exclusions: Iterable[Exclusion]) -> Table:

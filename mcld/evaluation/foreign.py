@@ -16,15 +16,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from mcld.data.deepfashion import parse_name
 from mcld.errors import DataError
-from mcld.evaluation.protocols import read_pairs
+from mcld.evaluation.protocols import Row, read_pairs
 from mcld.types import Exclusion
 
 STAGE = "evaluate"
 PAIRS_NAME = "pairs.json"
-OWN_ROW = "generated"  # in the folder of our stage `generate`
+OWN_ROW: Row = "generated"  # of the rows in the folder of our stage `generate`, where none is named
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _NUM_EXAMPLES = 3
 _SOURCE, _TARGET = "fashionWOMENDressesid0000069202_1front", "fashionWOMENDressesid0000069202_3back"
@@ -104,7 +105,7 @@ def read_image_folder(directory: Path) -> ImageFolder:
     the data set's own are; or when two show the same pair.
     """
     paths = _pictures(directory)
-    if (directory.parent / PAIRS_NAME).is_file() and directory.name == OWN_ROW:
+    if (directory.parent / PAIRS_NAME).is_file() and directory.name in get_args(Row):
         return _own_folder(directory, paths=paths)
     parsed = [(path, _parse(path.name)) for path in paths]
     counts = Counter(found[0].name for _, found in parsed if found)
@@ -125,7 +126,7 @@ def read_image_folder(directory: Path) -> ImageFolder:
 
 
 def _own_folder(directory: Path, *, paths: Sequence[Path]) -> ImageFolder:
-    """What our stage `generate` made, here or elsewhere: numbered, with the pairs in a list beside."""
+    """A row that our stage `generate` made, here or elsewhere: numbered, with the pairs in a list beside."""
     pairs = {pair.id: pair for pair in read_pairs(directory.parent)}
     images = tuple(
         FolderImage(path=path, source=pairs[path.stem].source, target=pairs[path.stem].target)

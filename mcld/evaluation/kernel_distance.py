@@ -19,6 +19,7 @@ import numpy as np
 from mcld.errors import DataError
 
 DEGREE = 3
+NUM_SUBSETS, SUBSET_SIZE = 100, 1000  # as torchmetrics and torch-fidelity have them
 MIN_IMAGES = 2  # one image has no pairs of its own
 
 
@@ -31,7 +32,12 @@ class KernelDistance:
 
 
 def kernel_distance(
-    first: np.ndarray, second: np.ndarray, *, num_subsets: int = 100, subset_size: int = 1000, seed: int = 0
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    num_subsets: int = NUM_SUBSETS,
+    subset_size: int = SUBSET_SIZE,
+    seed: int = 0,
 ) -> KernelDistance:
     """Of (N, D) and (M, D) features; the same seed draws the same subsets.
 

@@ -9,9 +9,9 @@ from typing import Literal
 from mcld.evaluation import published
 from mcld.evaluation.metrics import METRICS, Metric
 from mcld.evaluation.published import PUBLISHED, PublishedRow
-from mcld.evaluation.report import PROTOCOL_MEANINGS, Table
+from mcld.evaluation.report import PROTOCOL_MEANINGS, PUBLISHED_MARK, Table
 
-PUBLISHED_MARK, LABELLED_MARK = "*published*", "†"
+LABELLED_MARK = "†"
 _PROTOCOLS = ("A", "B", "own")
 _FACE_METRICS = ("face_cosine_source", "face_cosine_target")
 

@@ -27,12 +27,19 @@ LISTENING: tuple[tuple[str, Row], ...] = (
     ("colour_error_head", "wrong_source"),
     ("ssim", "wrong_source"),
     ("face_ssim", "wrong_source"),
+    ("face_cosine_target", "wrong_source"),
+    ("lpips_alex", "wrong_source"),
 )
 REFERENCES: tuple[tuple[str, Row], ...] = (
     ("silhouette_iou", "ground_truth"),
     ("ssim", "vae_reconstruction"),
     ("psnr", "vae_reconstruction"),
+    ("lpips_alex", "vae_reconstruction"),
+    ("lpips_squeeze", "vae_reconstruction"),
+    ("face_cosine_target", "vae_reconstruction"),
 )
+SET_REFERENCES: tuple[Row, ...] = ("ground_truth", "vae_reconstruction")
+Sets = Mapping[str, Mapping[str, Mapping[str, float]]]  # row to metric to its number under "value"
 
 
 def summarise(scores: Scores, *, groups: Sequence[str] | None = None) -> dict[Row, dict[str, Estimate]]:
@@ -60,8 +67,28 @@ def gaps(scores: Scores, *, groups: Sequence[str] | None = None) -> dict[str, Es
     return found
 
 
+def skipped_pairs(
+    scores: Mapping[str, Sequence[float | None]], *, reasons: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, int | str]]:
+    """Metric to how many pairs of a row have no value and why; metrics that all pairs have are left out.
+
+    `reasons` are those that were counted one by one; the others have the registry's.
+    """
+    found: dict[str, dict[str, int | str]] = {}
+    for name, values in scores.items():
+        if count := sum(value is None for value in values):
+            counted = [f"{reason}: {number}" for reason, number in reasons.get(name, {}).items()]
+            reason = "; ".join(counted) or metric_named(name).undefined
+            found[name] = {"count": count, "reason": reason}
+    return found
+
+
 def flat_metrics(
-    rows: Mapping[Row, Mapping[str, Estimate]], *, found_gaps: Mapping[str, Estimate], num_pairs: int
+    rows: Mapping[Row, Mapping[str, Estimate]],
+    *,
+    found_gaps: Mapping[str, Estimate],
+    num_pairs: int,
+    sets: Sets | None = None,
 ) -> dict[str, float]:
     """Return the run's metrics as one flat table, the form that `dvc metrics` and MLflow share.
 
@@ -79,6 +106,9 @@ def flat_metrics(
         true, wrong = values[metric_name], values[f"{row_name}.{metric_name}"]
         if metric_name.startswith("colour_error") and true is not None and wrong:
             values[f"ratio.{name}"] = round(true / wrong, DECIMALS)
+    for row, prefix in (("generated", ""), *((row, f"{row}.") for row in SET_REFERENCES)):
+        found = (sets or {}).get(row, {})
+        values |= {f"{prefix}{name}": score["value"] for name, score in found.items()}
     present = {name: value for name, value in values.items() if value is not None}
     return {"num_pairs": num_pairs, **present}
 

@@ -1,18 +1,20 @@
-"""Attention maps as one picture to look at: a row a step, a column a focal condition.
+"""Attention maps to look at: as a grid, a row a step and a column a focal condition; or over a picture.
 
-Public: `attention_grid(maps, row=0)`, with `maps` as a pipeline's call returns them.
+Public: `attention_grid(maps, row=0)`, with `maps` as a pipeline's call returns them, and `heat_over`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 GAP_PX = 4
 HEADING_PX = 16
+HEAT_SHARE = 0.6  # of the map's colour over the picture
 
 
 def attention_grid(
@@ -38,6 +40,17 @@ def attention_grid(
             top = HEADING_PX + index * (cell[1] + GAP_PX)
             picture.paste(image.resize(cell, Image.Resampling.BILINEAR), (left, top))
     return picture
+
+
+def heat_over(picture: np.ndarray, *, values: np.ndarray) -> np.ndarray:
+    """A map, (H, W) in [0, 1], over a faded picture, both (H, W, 3) uint8 RGB: dark blue is 0, dark red 1."""
+    colours = cv2.cvtColor(
+        cv2.applyColorMap(np.round(255.0 * np.clip(values, 0.0, 1.0)).astype(np.uint8), cv2.COLORMAP_TURBO),
+        cv2.COLOR_BGR2RGB,
+    )
+    grey = picture.mean(axis=-1, keepdims=True)  # so that every colour is the map's
+    blended = HEAT_SHARE * colours + (1.0 - HEAT_SHARE) * grey
+    return np.asarray(np.round(blended).astype(np.uint8))
 
 
 def _heat(values: np.ndarray) -> np.ndarray:

@@ -41,6 +41,30 @@ class Generator:
 
     def render(self, samples: Sequence[Sample], *, generator: Generators, params: GenerateParams) -> Tensor:
         """Images (B, 3, H, W) float32 in [0, 1]. With a generator a row, row i depends on sample i alone."""
+        images, _ = self._render(samples, generator=generator, params=params, steps=())
+        return images
+
+    def render_with_maps(
+        self,
+        samples: Sequence[Sample],
+        *,
+        generator: Generators,
+        params: GenerateParams,
+        steps: Sequence[int],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same images, and where each condition spoke: `focal_maps` (B, h, w), means over `steps`."""
+        images, maps = self._render(samples, generator=generator, params=params, steps=steps)
+        found = list(maps.values())
+        return images, {name: torch.stack([one[name] for one in found]).mean(0) for name in found[0]}
+
+    def _render(
+        self,
+        samples: Sequence[Sample],
+        *,
+        generator: Generators,
+        params: GenerateParams,
+        steps: Sequence[int],
+    ) -> tuple[Tensor, dict[int, dict[str, Tensor]]]:
         pipeline = MCLDPipeline(model=self.model, vae=self.vae, scheduler=ddim_scheduler(self.schedule))
         pipeline.set_progress_bar_config(disable=True)
         output = pipeline(
@@ -49,10 +73,11 @@ class Generator:
             guidance_scale=params.guidance_scale,
             generator=generator,
             output_type="pt",
+            attention_maps_at=steps,
         )
         assert isinstance(output, MCLDPipelineOutput)
         assert isinstance(output.images, Tensor)
-        return output.images.cpu()
+        return output.images.cpu(), output.attention_maps or {}
 
     @torch.no_grad()
     def reconstruct(self, samples: Sequence[Sample]) -> Tensor:

@@ -92,9 +92,15 @@ STAGES: tuple[StageSpec, ...] = (
     ),
     StageSpec(
         name="evaluate",
-        inputs=("dataset", "densepose", "generate"),
+        inputs=("dataset", "densepose", "face", "generate"),
         params=("evaluate",),
         summary="score what was generated",
+    ),
+    StageSpec(
+        name="probe",
+        inputs=("dataset", "densepose", "weights", "latents"),
+        params=("probe",),
+        summary="see what the VAE alone costs faces and garments",
     ),
     StageSpec(
         name="report",
@@ -108,6 +114,7 @@ STAGES: tuple[StageSpec, ...] = (
             "train",
             "generate",
             "evaluate",
+            "probe",
         ),
         params=("report",),
         summary="pictures and tables a person looks at",
@@ -133,9 +140,12 @@ def run_stage(name: str, params: Params, *, workspace: Workspace, mapper: Mapper
     Raises an MCLDError: WorkspaceBusyError when another run holds the workspace, else what the stage found
     wrong.
     """
+    from mcld.stages.stage_costs import note_run
+
     module = import_module(stage_spec(name).module)
     with workspace.locked():
         report = cast("Run", module.run)(params, workspace=workspace, mapper=mapper)
+        note_run(report, workspace=workspace)
         if name in REMEMBERED_STAGES:
             from mcld.stages.remember import remember
 

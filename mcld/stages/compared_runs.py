@@ -17,9 +17,9 @@ from mcld.evaluation.strips import cut_strip
 from mcld.evaluation.told import plain_name
 from mcld.stages.evaluate import METRICS_NAME, PER_PAIR_NAME, ROWS_NAME
 from mcld.stages.evaluation_record import ARTIFACT_DIR, GENERATE_TAG, STRIP_KEY, STRIPS_NAME
+from mcld.stages.loss_curve import read_losses
 from mcld.stages.pair_strips import pair_strips
 from mcld.stages.remember import LOGGED_SECTIONS
-from mcld.stages.report import read_losses
 from mcld.stages.run_tags import ablation_of
 from mcld.stages.train import run_begun
 from mcld.stages.training import TRAINING_SECTIONS

@@ -105,24 +105,29 @@ def recognised_faces(
     Raises WeightsError when a model is missing or not what it should be, and ConfigError when the embedding's
     length is not `face.dim` or a GPU is asked for that cannot be used.
     """
-    models = _find_models(params, runtime=runtime, root=root)
+    models = find_face_models(params, runtime=runtime, root=root)
     if models.dim != params.dim:
         raise ConfigError(
             f"face.dim: {params.dim}, but {models.recogniser_path} gives {models.dim} numbers; set face.dim "
             f"to {models.dim}, or use a recogniser of {params.dim}"
         )
     uses_device = load_recogniser(models).uses_gpu
-    num_threads = num_workers(runtime) // max(1, len(visible_device_ids())) if uses_device else 1
     return RecognisedFaces(
         models=models,
         root_dir=image_dir,
         batch_size=params.batch_size,
-        num_threads=max(1, num_threads),
+        num_threads=num_face_threads(runtime, uses_device=uses_device),
         uses_device=uses_device,
     )
 
 
-def _find_models(params: FaceParams, *, runtime: RuntimeParams, root: Path) -> FaceModels:
+def num_face_threads(runtime: RuntimeParams, *, uses_device: bool) -> int:
+    """How many threads of a process look for faces: without a GPU processes are the parallelism."""
+    return max(1, num_workers(runtime) // max(1, len(visible_device_ids()))) if uses_device else 1
+
+
+def find_face_models(params: FaceParams, *, runtime: RuntimeParams, root: Path) -> FaceModels:
+    """The models that the section names, checked. Raises WeightsError when one is missing or another one."""
     if params.recogniser == "opencv":
         assert params.detector_path is not None  # checked by FaceParams
         assert params.recogniser_path is not None

@@ -14,7 +14,7 @@ from mcld.data.columns import Column
 from mcld.errors import DataError
 from mcld.evaluation import protocols, similarity
 from mcld.evaluation.foreign_image import ForeignImage, read_foreign_image
-from mcld.evaluation.metrics import present_metrics
+from mcld.evaluation.metrics import pair_metrics
 from mcld.evaluation.scores import ScoredPair
 from mcld.stages.columns import read_image_bytes
 from mcld.stages.densepose import IUV_MEMBER
@@ -74,7 +74,7 @@ class FolderWork(PartWork[FolderPairs]):
 
     def build(self, payload: FolderPairs, *, path: Path) -> PartOutput:
         """Write the part's scores: which pairs were scored, and metric to one value each."""
-        metrics = present_metrics(height_px=self.height_px, width_px=self.width_px)
+        metrics = pair_metrics(height_px=self.height_px, width_px=self.width_px)
         scores: dict[str, list[float | None]] = {metric.name: [] for metric in metrics}
         counts: Counter[str] = Counter()
         exclusions: list[Exclusion] = []

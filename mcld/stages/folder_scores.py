@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from mcld import faults
 from mcld.config import Params
@@ -23,12 +23,15 @@ from mcld.data.columns import Column
 from mcld.data.index import read_index
 from mcld.data.manifest import MANIFEST_NAME
 from mcld.errors import ConfigError, DataError
+from mcld.evaluation.breakdown import breakdown
 from mcld.evaluation.foreign import ImageFolder, find_images, read_image_folder
-from mcld.evaluation.metrics import check_required, present_metrics
+from mcld.evaluation.metrics import Metric, absent_metrics, check_required, network_metrics, pair_metrics
+from mcld.evaluation.networks import NetworkName, Networks
 from mcld.evaluation.protocols import Row
+from mcld.evaluation.summary import skipped_pairs
 from mcld.stages.columns import images_dir, report_of
 from mcld.stages.evaluate import PER_PAIR_NAME, ROWS_NAME, STAGE
-from mcld.stages.folder_engine import ScoredImage, WeightedScores, weighted_scores
+from mcld.stages.evaluation_networks import evaluation_networks, lacking_with
 from mcld.stages.folder_pairs import check_coverage, match_pairs, ordered_test_pairs
 from mcld.stages.folder_part import COPIES, FolderPair, FolderPairs, FolderWork
 from mcld.stages.folder_summary import Scores, estimates, labels, write_pairs
@@ -38,8 +41,12 @@ from mcld.storage import read_json, sha256_of_file, write_json
 from mcld.types import Exclusion, ImageRecord, Manifest, Report
 from mcld.workspace import Workspace
 
-FORMAT_VERSION = 1
+if TYPE_CHECKING:
+    from mcld.stages.network_scores import NetworkScores
+
+FORMAT_VERSION = 4
 FOLDERS_NAME, EXCLUSIONS_NAME = "folders", "exclusions.json"
+SCORED = "generated"  # the folder's pictures, among the sets of images that networks look at
 PAIRS_PER_PART = 32
 _GENERIC_NAME = re.compile(r"\d+|images|results|" + "|".join(get_args(Row)))  # say nothing of whose they are
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -71,10 +78,22 @@ class _Task:
     num_expected: int
     matched: FolderPairs
     unmatched: tuple[Exclusion, ...]
+    networks: Networks
+    lacking: Mapping[NetworkName, str]
 
     @property
     def out_dir(self) -> Path:
         return folders_dir(self.workspace) / self.name
+
+    @property
+    def size(self) -> dict[str, int]:
+        """Of the evaluation's images, in pixels."""
+        section = self.params.generate
+        return {"height_px": section.height_px, "width_px": section.width_px}
+
+    def network_metrics(self) -> tuple[Metric, ...]:
+        """Those whose networks are there."""
+        return network_metrics(**self.size, lacking=self.lacking)
 
     def check_coverage(self, *, num_scored: int, exclusions: Sequence[Exclusion]) -> None:
         check_coverage(
@@ -107,8 +126,9 @@ def score_folder(request: FolderRequest, params: Params, *, workspace: Workspace
         task.check_coverage(num_scored=manifest.num_items, exclusions=exclusions)
         _check_no_copies(manifest, directory=task.directory)
         pairs, scores = _joined(manifest, out_dir=task.out_dir, matched=task.matched)
-        weighted = _weighted(task, pairs=pairs)
-        scores |= weighted.per_pair
+        of_networks = _network_scores(task, pairs=pairs, mapper=mapper)
+        if of_networks:
+            scores |= of_networks.per_pair[SCORED]
         write_pairs(
             task.out_dir / PER_PAIR_NAME, name=task.name, pairs=pairs, images=task.images, scores=scores
         )
@@ -117,8 +137,8 @@ def score_folder(request: FolderRequest, params: Params, *, workspace: Workspace
             task,
             manifest=manifest,
             scores=scores,
-            groups=[task.images[pair.target].outfit_key for pair in pairs],
-            weighted=weighted,
+            pairs=pairs,
+            of_networks=of_networks,
             exclusions=exclusions,
         )
         write_json(task.out_dir / ROWS_NAME, value=row)
@@ -151,11 +171,15 @@ def row_name(request: FolderRequest, *, directory: Path) -> str:
 def _task(request: FolderRequest, params: Params, *, workspace: Workspace) -> _Task:
     """Match files to pairs; all that can be refused by names alone is refused here."""
     section = params.generate
-    check_required(params.evaluate.require, height_px=section.height_px, width_px=section.width_px)
     directory = find_images(request.folder, height_px=section.height_px)
     name = row_name(request, directory=directory)
-    image_folder = read_image_folder(directory)
     index = read_index(workspace.stage_dir("dataset"))
+    networks, lacking = evaluation_networks(params, workspace=workspace)
+    lacking = lacking_with(index.images, lacking=lacking)
+    check_required(
+        params.evaluate.require, height_px=section.height_px, width_px=section.width_px, lacking=lacking
+    )
+    image_folder = read_image_folder(directory)
     pairs = ordered_test_pairs(index)
     matched, unmatched = match_pairs(image_folder, pairs=pairs)
     task = _Task(
@@ -169,8 +193,14 @@ def _task(request: FolderRequest, params: Params, *, workspace: Workspace) -> _T
         num_expected=len(pairs),
         matched=matched,
         unmatched=unmatched,
+        networks=networks,
+        lacking=lacking,
     )
     _check_names(task)
+    if task.network_metrics():
+        from mcld.evaluation.judge import check_networks  # brings PyTorch
+
+        check_networks(networks)
     return task
 
 
@@ -200,18 +230,16 @@ def _work(task: _Task) -> FolderWork:
 
 
 def _run_parts(task: _Task, *, mapper: Mapper) -> tuple[Manifest, int]:
-    section = task.params.generate
-    size = {"height_px": section.height_px, "width_px": section.width_px}
     starts = range(0, len(task.matched), PAIRS_PER_PART)
     plans = [
         PartPlan(index=index, name=part_name(index), payload=task.matched[start : start + PAIRS_PER_PART])
         for index, start in enumerate(starts)
     ]
-    metrics = [metric.name for metric in present_metrics(**size)]
+    metrics = [metric.name for metric in pair_metrics(**task.size)]
     return run_parts(
         STAGE,
         out_dir=task.out_dir,
-        settings={**size, "resizes": task.request.resizes, "metrics": metrics},
+        settings={**task.size, "resizes": task.request.resizes, "metrics": metrics},
         format_version=FORMAT_VERSION,
         plans=plans,
         work=_work(task),
@@ -245,16 +273,29 @@ def _joined(
     return tuple(pairs), dict(scores)
 
 
-def _weighted(task: _Task, *, pairs: FolderPairs) -> WeightedScores:
-    images = [
-        ScoredImage(
-            path=task.directory / pair.file_name,
-            source=task.images[pair.source],
-            target=task.images[pair.target],
-        )
-        for pair in pairs
-    ]
-    return weighted_scores(images, params=task.params, workspace=task.workspace, resizes=task.request.resizes)
+def _network_scores(task: _Task, *, pairs: Sequence[FolderPair], mapper: Mapper) -> NetworkScores | None:
+    """What networks say of the pictures that were scored; None where no network is there."""
+    metrics = task.network_metrics()
+    if not metrics:
+        return None
+    from mcld.stages.network_scores import NetworkScoring  # brings PyTorch
+    from mcld.stages.set_images import JudgedPair
+
+    return NetworkScoring(
+        pairs=[
+            JudgedPair(source=task.images[pair.source], target=task.images[pair.target]) for pair in pairs
+        ],
+        files={SCORED: [task.directory / pair.file_name for pair in pairs]},
+        metrics=metrics,
+        networks=task.networks,
+        params=task.params,
+        image_dir=images_dir(task.params.dataset, workspace=task.workspace),
+        images=task.images.values(),
+        state_dir=task.workspace.state_dir,
+        name=f"{FOLDERS_NAME}/{task.name}",
+        mapper=mapper,
+        resizes=task.request.resizes,
+    ).run()
 
 
 def _row(
@@ -262,13 +303,16 @@ def _row(
     *,
     manifest: Manifest,
     scores: Scores,
-    groups: Sequence[str],
-    weighted: WeightedScores,
+    pairs: FolderPairs,
+    of_networks: NetworkScores | None,
     exclusions: Sequence[Exclusion],
 ) -> dict[str, object]:
     """rows.json: in the shape of the stage's own, with one row and what is to be said of it."""
-    found, without_iuv = estimates(scores, groups=groups, manifest=manifest)
-    section = task.params.generate
+    targets = [task.images[pair.target] for pair in pairs]
+    outfits = [target.outfit_key for target in targets]
+    found, without_iuv = estimates(scores, groups=outfits, manifest=manifest)
+    kept = {name: values for name, values in scores.items() if name in found}
+    sets = of_networks.plain_sets() if of_networks else {}
     return {
         "name": task.name,
         "convention": task.image_folder.convention.name,
@@ -276,9 +320,11 @@ def _row(
         "num_pairs": manifest.num_items,
         "num_expected": task.num_expected,
         "excluded": dict(Counter(exclusion.reason for exclusion in exclusions)),
-        "height_px": section.height_px,
-        "width_px": section.width_px,
+        **task.size,
         "rows": {task.name: found},
-        "sets": {task.name: dict(weighted.sets)} if weighted.sets else {},
-        "absent": {**weighted.absent, **without_iuv},
+        "sets": {task.name: sets[SCORED]} if sets else {},
+        "absent": {**absent_metrics(**task.size, lacking=task.lacking), **without_iuv},
+        "skipped": skipped_pairs(kept, reasons=of_networks.skipped if of_networks else {}),
+        "notes": list(of_networks.notes) if of_networks else [],
+        "groups": breakdown(kept, sources=[task.images[pair.source] for pair in pairs], targets=targets),
     }

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
+from mcld.config import DatasetParams, GenerateParams
 from mcld.data.codec import decode_image, decode_iuv
 from mcld.data.columns import Column
+from mcld.data.index import DatasetIndex
 from mcld.errors import DataError
 from mcld.evaluation import protocols
+from mcld.evaluation.metrics import Metric
 from mcld.evaluation.pictures import colour_iuv, fit
 from mcld.evaluation.protocols import GeneratedPair, Row
-from mcld.evaluation.report import Gallery, Picture
-from mcld.stages.columns import read_image_bytes
+from mcld.evaluation.report import Gallery, Picture, RankedPair, digits
+from mcld.stages.columns import images_dir, read_image_bytes
 from mcld.stages.densepose import IUV_MEMBER
 from mcld.stages.texture import TEXTURE_MEMBER
 from mcld.types import ImageRecord
+from mcld.workspace import Workspace
 
 UNSEEN_RGB = (0, 0, 0)  # texels that no pixel of the source shows
 
@@ -54,14 +58,14 @@ class Shelf:
         atlas = decode_image(item[TEXTURE_MEMBER])
         return fit(atlas, height_px=self.height_px, width_px=self.width_px, margin_rgb=UNSEEN_RGB)
 
-    def generated(self, pair: GeneratedPair, *, row: Row) -> np.ndarray:
+    def generated(self, pair_id: str, *, row: Row) -> np.ndarray:
         """What the model made of a pair."""
-        path = protocols.generated_path(self.generate_dir, row=row, pair_id=pair.id)
+        path = protocols.generated_path(self.generate_dir, row=row, pair_id=pair_id)
         return protocols.read_generated(path, height_px=self.height_px, width_px=self.width_px)
 
-    def label(self, pair: GeneratedPair) -> str:
+    def label(self, source_key: str, *, target_key: str) -> str:
         """A pair in words."""
-        source, target = self._record(pair.source), self._record(pair.target)
+        source, target = self._record(source_key), self._record(target_key)
         views = " → ".join(image.view.partition("_")[2] or image.view for image in (source, target))
         return f"{target.outfit_key}, {views}"
 
@@ -74,16 +78,31 @@ class Shelf:
         return self.images[key]
 
 
+def open_shelf(
+    dataset: DatasetParams, *, generate: GenerateParams, workspace: Workspace, index: DatasetIndex
+) -> Shelf:
+    """The shelf of a workspace. Raises DataError where a stage has not finished."""
+    return Shelf(
+        images={image.key: image for image in index.images},
+        image_dir=images_dir(dataset, workspace=workspace),
+        densepose=Column.open(workspace.stage_dir("densepose")),
+        texture=Column.open(workspace.stage_dir("texture")),
+        generate_dir=workspace.stage_dir("generate"),
+        height_px=generate.height_px,
+        width_px=generate.width_px,
+    )
+
+
 def result_gallery(shelf: Shelf, *, pairs: Sequence[GeneratedPair]) -> Gallery:
     """Source, its UV texture, target pose, generated, target."""
     rows = tuple(
         (
-            shelf.label(pair),
+            shelf.label(pair.source, target_key=pair.target),
             (
                 Picture(caption="source", image=shelf.image(pair.source)),
                 Picture(caption="its UV texture", image=shelf.uv_texture(pair.source)),
                 Picture(caption="target pose", image=shelf.pose(pair.target)),
-                Picture(caption="generated", image=shelf.generated(pair, row="generated")),
+                Picture(caption="generated", image=shelf.generated(pair.id, row="generated")),
                 Picture(caption="target", image=shelf.image(pair.target)),
             ),
         )
@@ -101,11 +120,11 @@ def wrong_source_gallery(shelf: Shelf, *, pairs: Sequence[GeneratedPair]) -> Gal
     """What another person's appearance makes of the same pose and noise."""
     rows = tuple(
         (
-            shelf.label(pair),
+            shelf.label(pair.source, target_key=pair.target),
             (
                 Picture(caption="wrong source", image=shelf.image(pair.wrong_source)),
-                Picture(caption="from it", image=shelf.generated(pair, row="wrong_source")),
-                Picture(caption="from the true source", image=shelf.generated(pair, row="generated")),
+                Picture(caption="from it", image=shelf.generated(pair.id, row="wrong_source")),
+                Picture(caption="from the true source", image=shelf.generated(pair.id, row="generated")),
                 Picture(caption="target", image=shelf.image(pair.target)),
             ),
         )
@@ -122,11 +141,11 @@ def wrong_pose_gallery(shelf: Shelf, *, pairs: Sequence[GeneratedPair]) -> Galle
     """What another pose makes of the same source."""
     rows = tuple(
         (
-            shelf.label(pair),
+            shelf.label(pair.source, target_key=pair.target),
             (
                 Picture(caption="source", image=shelf.image(pair.source)),
                 Picture(caption="wrong pose", image=shelf.pose(pair.wrong_pose)),
-                Picture(caption="generated in it", image=shelf.generated(pair, row="wrong_pose")),
+                Picture(caption="generated in it", image=shelf.generated(pair.id, row="wrong_pose")),
                 Picture(caption="target", image=shelf.image(pair.target)),
             ),
         )
@@ -134,3 +153,21 @@ def wrong_pose_gallery(shelf: Shelf, *, pairs: Sequence[GeneratedPair]) -> Galle
     )
     note = "The same source in another pose: the person should stand as asked, not as in the target."
     return Gallery(title="Does it listen to the pose?", note=note, rows=rows)
+
+
+def ranked_gallery(shelf: Shelf, *, ranked: Sequence[RankedPair], metric: Metric, title: str) -> Gallery:
+    """Pairs from one end of the ranking, each with its score."""
+    rows = tuple(
+        (
+            f"{metric.name} {digits(one.score)} · {shelf.label(one.pair.source, target_key=one.pair.target)}",
+            (
+                Picture(caption="source", image=shelf.image(one.pair.source)),
+                Picture(caption="target pose", image=shelf.pose(one.pair.target)),
+                Picture(caption="generated", image=shelf.generated(one.pair.id, row="generated")),
+                Picture(caption="target", image=shelf.image(one.pair.target)),
+            ),
+        )
+        for one in ranked
+    )
+    note = f"{metric.meaning}; {metric.direction} is better. Chosen by that number alone, not by eye."
+    return Gallery(title=title, note=f"{note[0].upper()}{note[1:]}", rows=rows)

@@ -1,25 +1,34 @@
-"""Stage `generate`: render the test pairs, and the rows that make their scores readable, as 8-bit PNGs."""
+"""Stage `generate`: render the test pairs, and the rows that make their scores readable, as 8-bit PNGs.
+
+In parts, one process a GPU. A pair's noise comes from (seed, pair) alone, and a part is always made of equal
+batches: the bytes are the same on any number of processes, and after any interruption. In a batch of another
+size or with other neighbours sums may be added in another order, which moves a level by one here and there.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from mcld.conditions.encoders import load_vae
-from mcld.config import DiffusionParams, GenerateParams, Params
+from mcld.config import DiffusionParams, GenerateParams, Params, RuntimeParams
 from mcld.data.codec import encode_png
-from mcld.data.loader import Samples
+from mcld.data.loader import Samples, pairs_of
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
-from mcld.devices import pick_device
+from mcld.data.shards import ShardSet
+from mcld.devices import fitting_in_memory, pick_device
 from mcld.diffusion import Generators, seeded_generators
 from mcld.evaluation.protocols import resize, to_8_bit
 from mcld.inference.generate import Generator, generator_after, latent_shape, sampling_schedule
 from mcld.inference.test_pairs import TestPair, choose_test_pairs, pair_seed
 from mcld.models import load_mcld
 from mcld.stages.columns import report_of
-from mcld.stages.mapper import Mapper, SerialMapper
+from mcld.stages.mapper import Mapper
 from mcld.stages.parts import PartOutput, PartPlan, PartWork, finish, part_name, run_parts
 from mcld.stages.pixels import encoder_of_shards
 from mcld.storage import read_json, sha256_of_bytes, sha256_of_file, write_bytes, write_json
@@ -30,7 +39,54 @@ FORMAT_VERSION = 1
 PAIRS_NAME = "pairs.json"
 PAIRS_PER_PART = 16
 ROWS = ("generated", "wrong_source", "wrong_pose", "vae_reconstruction")
+SPLIT = "test"
 TestPairs = tuple[TestPair, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RendererSource:
+    """What renders, and where it lies: plain values, which travel to workers. Hashes are of manifests."""
+
+    train_dir: Path
+    weights_dir: Path
+    shards_dir: Path
+    params: GenerateParams
+    runtime: RuntimeParams
+    model_sha256: str
+    shards_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renderer:
+    """A process's model, and the test split that it renders."""
+
+    generator: Generator
+    samples: Samples
+
+
+@lru_cache(maxsize=1)
+def load_renderer(source: RendererSource) -> Renderer:
+    """This process's renderer, kept until `load_renderer.cache_clear()`; in a worker on the GPU of its own.
+
+    Raises DataError when the shards are not whole, WeightsError when weights cannot be loaded.
+    """
+    device = pick_device(source.runtime.device)
+    model = load_mcld(source.train_dir / "model").eval().to(device)
+    return Renderer(
+        generator=Generator(
+            model=model,
+            vae=load_vae(source.weights_dir / "vae").to(device),
+            schedule=sampling_schedule(source.params, diffusion=_diffusion(source.train_dir)),
+        ),
+        samples=Samples.open(
+            source.shards_dir,
+            split=SPLIT,
+            iuv_resize=model.config.iuv_resize,
+            encoder=encoder_of_shards(
+                source.shards_dir, runtime=source.runtime, weights_dir=source.weights_dir
+            ),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,25 +94,29 @@ class GenerateWork(PartWork[TestPairs]):
     """Renders the four images of each pair. A part's file lists its images with their sha256."""
 
     suffix = ".list"
+    uses_device = True
 
-    params: GenerateParams
-    generator: Generator
-    samples: Samples
-    model_sha256: str
-    shards_sha256: str
+    source: RendererSource
 
     def inputs(self, payload: TestPairs) -> object:
         """The pairs, the model and the shards."""
         pairs = [pair.as_dict() for pair in payload]
-        return {"pairs": pairs, "model": self.model_sha256, "shards": self.shards_sha256}
+        return {"pairs": pairs, "model": self.source.model_sha256, "shards": self.source.shards_sha256}
 
     def build(self, payload: TestPairs, *, path: Path) -> PartOutput:
         """Render in batches; write the list of images last."""
-        hashes: dict[str, str] = {}
-        for start in range(0, len(payload), self.params.batch_size):
-            batch = payload[start : start + self.params.batch_size]
+        renderer, hashes = load_renderer(self.source), dict[str, str]()
+        batch_size = self.source.params.batch_size
+        for start in range(0, len(payload), batch_size):
+            batch = payload[start : start + batch_size]
             for row in ROWS:
-                self._render_row(row, batch=batch, out_dir=path.parent, hashes=hashes)
+                with fitting_in_memory("generate.batch_size", value=batch_size):
+                    images = self._render(row, batch=batch, renderer=renderer)
+                for pair, image in zip(batch, images, strict=True):
+                    name = f"{row}/{pair.id}.png"
+                    data = encode_png(image)
+                    write_bytes(path.parent / name, data=data)
+                    hashes[name] = sha256_of_bytes(data)
         write_json(path, value=hashes)
         return PartOutput(num_items=len(payload))
 
@@ -67,78 +127,86 @@ class GenerateWork(PartWork[TestPairs]):
         images = {path.parent / name: digest for name, digest in hashes.items()}
         return all(image.is_file() and sha256_of_file(image) == digest for image, digest in images.items())
 
-    def _render_row(
-        self, row: str, *, batch: Sequence[TestPair], out_dir: Path, hashes: dict[str, str]
-    ) -> None:
-        samples = [self._sample(row, pair=pair) for pair in batch]
+    def release(self) -> None:
+        """Let go of the model."""
+        load_renderer.cache_clear()
+
+    def _render(self, row: str, *, batch: Sequence[TestPair], renderer: Renderer) -> list[np.ndarray]:
+        """A row's pictures of a batch, each (H, W, 3) uint8 at the size of the evaluation."""
+        params, samples = (
+            self.source.params,
+            [_sample(row, pair=pair, samples=renderer.samples) for pair in batch],
+        )
         if row == "vae_reconstruction":
-            images = self.generator.reconstruct(samples)
+            images = renderer.generator.reconstruct(samples)
         else:
             # The same noise for all rows of a pair: they differ in what is asked for.
             noise = self._noise(batch, shape_CHW=latent_shape(samples[0]))
-            images = self.generator.render(samples, generator=noise, params=self.params)
-        pictures = zip(batch, samples, images.permute(0, 2, 3, 1).numpy(), strict=True)
-        for pair, sample, image in pictures:
-            name = f"{row}/{pair.id}.png"
-            size = {"height_px": self.params.height_px, "width_px": self.params.width_px}
-            shown = self.samples.framing.cut(to_8_bit(image), image_hw=sample.target_hw)
-            data = encode_png(resize(shown, **size))
-            write_bytes(out_dir / name, data=data)
-            hashes[name] = sha256_of_bytes(data)
+            images = renderer.generator.render(samples, generator=noise, params=params)
+        framing = renderer.samples.framing
+        return [
+            resize(
+                framing.cut(to_8_bit(image), image_hw=sample.target_hw),
+                height_px=params.height_px,
+                width_px=params.width_px,
+            )
+            for sample, image in zip(samples, images.permute(0, 2, 3, 1).numpy(), strict=True)
+        ]
 
     def _noise(self, batch: Sequence[TestPair], *, shape_CHW: tuple[int, int, int]) -> Generators:
         """Where a batch's noise comes from, whatever was rendered before."""
-        seed = self.params.seed
-        if self.params.noise_stream == "global":
+        seed = self.source.params.seed
+        if self.source.params.noise_stream == "global":
             return generator_after(seed, num_rows=batch[0].number, shape_CHW=shape_CHW)
         return seeded_generators([pair_seed(seed, source=pair.source, target=pair.target) for pair in batch])
 
-    def _sample(self, row: str, *, pair: TestPair) -> Sample:
-        source = pair.wrong_source if row == "wrong_source" else pair.source
-        target = pair.wrong_pose if row == "wrong_pose" else pair.target
-        return self.samples.sample_for(source=source, target=target)
+
+def _sample(row: str, *, pair: TestPair, samples: Samples) -> Sample:
+    source = pair.wrong_source if row == "wrong_source" else pair.source
+    target = pair.wrong_pose if row == "wrong_pose" else pair.target
+    return samples.sample_for(source=source, target=target)
 
 
 def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
-    """Render `generate.num_pairs` test pairs with the trained model. Runs here, on all cores."""
+    """Render `generate.num_pairs` test pairs with the trained model."""
     started = time.monotonic()
     out_dir = workspace.stage_dir("generate")
-    shards_dir = workspace.stage_dir("shards")
-    weights_dir = workspace.stage_dir("weights")
-    train_dir = workspace.stage_dir("train")
-    device = pick_device(params.runtime.device)
-    model = load_mcld(train_dir / "model").eval().to(device)
-    samples = Samples.open(
-        shards_dir,
-        split="test",
-        iuv_resize=model.config.iuv_resize,
-        encoder=encoder_of_shards(shards_dir, runtime=params.runtime, weights_dir=weights_dir),
-    )
-    pairs = choose_test_pairs(samples.pairs, num_pairs=params.generate.num_pairs)
-    work = GenerateWork(
-        params=params.generate,
-        generator=Generator(
-            model=model,
-            vae=load_vae(weights_dir / "vae").to(device),
-            schedule=sampling_schedule(params.generate, diffusion=_diffusion(train_dir)),
-        ),
-        samples=samples,
-        model_sha256=sha256_of_file(train_dir / MANIFEST_NAME),
-        shards_sha256=sha256_of_file(shards_dir / MANIFEST_NAME),
-    )
+    source, pairs = renderer_source(params, workspace=workspace), chosen_pairs(params, workspace=workspace)
     manifest, num_reused = run_parts(
         "generate",
         out_dir=out_dir,
         settings=params.generate.model_dump(mode="json"),
         format_version=FORMAT_VERSION,
         plans=_plans(pairs),
-        work=work,
-        mapper=SerialMapper(),
+        work=GenerateWork(source=source),
+        mapper=mapper,
     )
     _remove_other_images(out_dir, pairs=pairs)
     write_json(out_dir / PAIRS_NAME, value=[pair.as_dict() for pair in pairs])
     finish(manifest, out_dir=out_dir)
     return report_of(manifest, num_reused=num_reused, started=started, out_dir=out_dir)
+
+
+def chosen_pairs(params: Params, *, workspace: Workspace) -> TestPairs:
+    """The pairs to render, of the shards' test split. Raises DataError when it has fewer than two outfits."""
+    shards = ShardSet.open(workspace.stage_dir("shards"))
+    return choose_test_pairs(pairs_of(shards.of_split(SPLIT)), num_pairs=params.generate.num_pairs)
+
+
+def renderer_source(params: Params, *, workspace: Workspace) -> RendererSource:
+    """What renders in this workspace. Raises DataError when `train` or `shards` has not finished."""
+    train_dir, shards_dir = workspace.stage_dir("train"), workspace.stage_dir("shards")
+    for directory in (train_dir, shards_dir):
+        read_manifest(directory)
+    return RendererSource(
+        train_dir=train_dir,
+        weights_dir=workspace.stage_dir("weights"),
+        shards_dir=shards_dir,
+        params=params.generate,
+        runtime=params.runtime,
+        model_sha256=sha256_of_file(train_dir / MANIFEST_NAME),
+        shards_sha256=sha256_of_file(shards_dir / MANIFEST_NAME),
+    )
 
 
 def _diffusion(train_dir: Path) -> DiffusionParams:

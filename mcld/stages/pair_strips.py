@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from mcld.config import DatasetParams, GenerateParams
-from mcld.data.columns import Column
 from mcld.data.index import read_index
 from mcld.evaluation import protocols
 from mcld.evaluation.protocols import GeneratedPair
 from mcld.evaluation.strips import COLUMNS, join_strip, shown_pairs
-from mcld.stages.columns import images_dir
-from mcld.stages.galleries import Shelf
+from mcld.stages.galleries import Shelf, open_shelf
 from mcld.workspace import Workspace
 
 
@@ -31,17 +29,9 @@ def pair_strips(
     dataset: DatasetParams, *, generate: GenerateParams, workspace: Workspace
 ) -> tuple[PairStrip, ...]:
     """The strips of the pairs that are shown. Raises DataError when pictures are not there or damaged."""
-    generate_dir = workspace.stage_dir("generate")
-    shelf = Shelf(
-        images={image.key: image for image in read_index(workspace.stage_dir("dataset")).images},
-        image_dir=images_dir(dataset, workspace=workspace),
-        densepose=Column.open(workspace.stage_dir("densepose")),
-        texture=Column.open(workspace.stage_dir("texture")),
-        generate_dir=generate_dir,
-        height_px=generate.height_px,
-        width_px=generate.width_px,
-    )
-    pairs = shown_pairs(protocols.read_pairs(generate_dir))
+    index = read_index(workspace.stage_dir("dataset"))
+    shelf = open_shelf(dataset, generate=generate, workspace=workspace, index=index)
+    pairs = shown_pairs(protocols.read_pairs(shelf.generate_dir))
     return tuple(_strip(pair, shelf=shelf) for pair in pairs)
 
 
@@ -63,7 +53,9 @@ def _strip(pair: GeneratedPair, *, shelf: Shelf) -> PairStrip:
     cells = (
         shelf.image(pair.source),
         shelf.pose(pair.target),
-        shelf.generated(pair, row="generated"),
+        shelf.generated(pair.id, row="generated"),
         shelf.image(pair.target),
     )
-    return PairStrip(pair=pair, label=shelf.label(pair), image=join_strip(cells))
+    return PairStrip(
+        pair=pair, label=shelf.label(pair.source, target_key=pair.target), image=join_strip(cells)
+    )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from mcld.config import Params
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.stages.evaluation_record import found_evaluation, tell_files, tell_points
 from mcld.stages.model_evaluation import note_evaluation
+from mcld.stages.probe_files import FIGURE_NAME, METRICS_NAME
 from mcld.stages.run_tags import run_tags
-from mcld.storage import fingerprint
+from mcld.storage import fingerprint, read_json
 from mcld.tracking import TrackedRun, code_tags, folder_digest, machine_tags, open_run
 from mcld.workspace import Workspace
 
@@ -111,6 +113,19 @@ def _remember_report(params: Params, *, workspace: Workspace, report_dir: Path) 
         tracked.log_folder(report_dir, artifact_path="report")
         for picture in sorted(report_dir.glob("*.png")):
             tracked.log_image(picture, key=picture.stem, step=params.train.steps)
+        _tell_probe(tracked, workspace=workspace, step=params.train.steps)
+
+
+def _tell_probe(tracked: TrackedRun, *, workspace: Workspace, step: int) -> None:
+    """What the VAE alone costs: the bound under which the model works, beside what the model does.
+
+    The stage `probe` needs no model, and so has no run of its own to tell.
+    """
+    probe_dir = workspace.stage_dir("probe")
+    read_manifest(probe_dir)
+    flat = cast("dict[str, float]", read_json(workspace.metrics_dir / METRICS_NAME))
+    tracked.log_metrics({f"probe.{name}": value for name, value in flat.items()}, step=step, corrects=True)
+    tracked.log_image(probe_dir / FIGURE_NAME, key="probe", step=step)
 
 
 def tag_model(params: Params, *, workspace: Workspace, tags: Mapping[str, str]) -> None:

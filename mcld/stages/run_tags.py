@@ -19,7 +19,7 @@ ABLATIONS: Mapping[str, Mapping[str, object]] = {
 }
 OTHER = "other"
 # What concerns a machine, a reader or a repetition makes no other profile.
-FREE_SECTIONS = {"generate", "evaluate", "report", "runtime"}
+FREE_SECTIONS = {"generate", "evaluate", "probe", "report", "runtime"}
 FREE_ENDINGS = (".root_dir", ".base_dir", ".models_dir", "_path", "_sha256", ".seed")
 
 

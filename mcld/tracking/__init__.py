@@ -7,8 +7,9 @@ logging never waits, an MLflow that is away costs nothing but time, and nothing 
 """
 
 from mcld.tracking.delivery import BusyError, Delivery
+from mcld.tracking.history import Point, RunHistory, read_history
 from mcld.tracking.journals import JournalState, deliveries, state_of
-from mcld.tracking.provenance import code_tags, folder_digest, machine_tags
+from mcld.tracking.provenance import CodeState, code_state, code_tags, folder_digest, machine_tags
 from mcld.tracking.reading import RunReader, RunRecord, open_reader
 from mcld.tracking.registry import CANDIDATE, CHAMPION, Registry, Version
 from mcld.tracking.run import TrackedRun, default_uri, flatten, open_run
@@ -19,14 +20,18 @@ __all__ = [
     "CANDIDATE",
     "CHAMPION",
     "BusyError",
+    "CodeState",
     "Delivery",
     "JournalState",
+    "Point",
     "Registry",
+    "RunHistory",
     "RunReader",
     "RunRecord",
     "StoreAwayError",
     "TrackedRun",
     "Version",
+    "code_state",
     "code_tags",
     "default_uri",
     "deliveries",
@@ -35,6 +40,7 @@ __all__ = [
     "machine_tags",
     "open_reader",
     "open_run",
+    "read_history",
     "save_view",
     "shown",
     "state_of",

@@ -11,7 +11,7 @@ from mcld.errors import DataError
 from mcld.evaluation.report import Table
 from mcld.workspace import Workspace
 from tests.stages.deepfashion_folder import names, params_for, run, write_folder
-from tests.workspaces import change_params, make_checkout, run_mcld, run_python
+from tests.workspaces import change_params, make_checkout, run_mcld
 
 
 def test_a_table_is_aligned_numbers_to_the_right() -> None:
@@ -64,7 +64,7 @@ def test_the_command_says_where_the_picture_is(tmp_path: Path) -> None:
     section: dict[str, object] = {"source": "deepfashion", "root_dir": str(root_dir), "pairs": "csv"}
     change_params(checkout, changes={"dataset": section})
     assert run_mcld("dataset", "describe", cwd=checkout).returncode == 2
-    assert run_python("-m", "mcld", "run", "dataset", cwd=checkout).returncode == 0
+    assert run_mcld("run", "dataset", cwd=checkout).returncode == 0
     done = run_mcld("dataset", "describe", cwd=checkout)
     assert done.stdout.splitlines()[-1] == f"picture: {checkout / 'dataset.png'}", done.stderr
     assert (checkout / "dataset.png").is_file()

@@ -16,7 +16,7 @@ from mcld.storage.multipart import TransferSettings
 from tests.data.shard_factory import write_shards
 from tests.s3_server import Fault
 from tests.stores import Store
-from tests.workspaces import environment, run_python
+from tests.workspaces import environment, run_mcld
 
 VIEWS = ((2, 3), (4,), (2, 2))
 PARTS = TransferSettings(part_bytes=4096, num_threads=1)
@@ -115,16 +115,14 @@ def test_the_commands_push_verify_and_tell_faults_in_a_sentence(store: Store, sh
     root = shards_dir.parents[1]
     endpoint = ("--endpoint", store.server.endpoint)
     for expected in ("5 files sent", "0 files sent (0.0 MB), 5 were there already"):
-        done = run_python("-m", "mcld", "shards", "push", store.folder.place, *endpoint, cwd=root)
+        done = run_mcld("shards", "push", store.folder.place, *endpoint, cwd=root)
         assert (done.returncode, expected in done.stdout) == (0, True), done.stderr
     for arguments in ((), ("--deep",)):
-        found = run_python(
-            "-m", "mcld", "shards", "verify", "--at", store.folder.place, *endpoint, *arguments, cwd=root
-        )
+        found = run_mcld("shards", "verify", "--at", store.folder.place, *endpoint, *arguments, cwd=root)
         assert found.returncode == 0, found.stderr
         assert found.stdout.startswith(f"{store.folder.place}: 3 shards, ")
         assert found.stdout.endswith(": whole\n")
-    lost = run_python("-m", "mcld", "shards", "push", "s3://nowhere/set", *endpoint, cwd=root)
+    lost = run_mcld("shards", "push", "s3://nowhere/set", *endpoint, cwd=root)
     assert (lost.returncode, lost.stdout) == (2, "")
     assert "s3://nowhere: there is no such bucket" in lost.stderr
     assert "Traceback" not in lost.stderr

@@ -78,6 +78,8 @@ def test_what_our_generate_stage_made_is_read_with_its_list_of_pairs(tmp_path: P
     found = read_image_folder(find_images(tmp_path, height_px=256))
     assert [(image.source, image.target) for image in found.images] == [(SOURCE_KEY, TARGET_KEY)]
     assert [exclusion.key for exclusion in found.exclusions] == ["000007.png"]
+    other_row = read_image_folder(tmp_path / "wrong_pose")
+    assert [(image.source, image.target) for image in other_row.images] == [(SOURCE_KEY, TARGET_KEY)]
 
 
 def test_of_two_sizes_the_folder_of_that_height_is_taken(tmp_path: Path) -> None:

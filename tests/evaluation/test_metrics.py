@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mcld.config import EvaluateParams
 from mcld.errors import ConfigError, WeightsError
 from mcld.evaluation import scores
-from mcld.evaluation.metrics import METRICS, absent_metrics, check_required, metric_named, present_metrics
+from mcld.evaluation.metrics import METRICS, absent_metrics, check_required, metric_named, pair_metrics
+from mcld.evaluation.networks import find_networks
 from mcld.evaluation.scores import ScoredPair
 
 HEIGHT_PX, WIDTH_PX = 80, 64
+LACKING = find_networks(EvaluateParams(), root=Path())[1] | {"face": "needs a recogniser"}
 
 
 def scored(*, image: np.ndarray, target: np.ndarray, part: int = 1) -> ScoredPair:
@@ -82,42 +87,51 @@ def test_every_metric_names_protocol_and_meaning_and_is_named_once() -> None:
     assert len(set(names)) == len(names)
     for metric in METRICS:
         assert metric.meaning
-        assert (metric.function is None) == bool(metric.needs)
+        assert (metric.function is None) == (metric.network is not None)
 
 
 def test_metrics_of_both_protocols_are_known_even_when_absent() -> None:
-    absent = absent_metrics(height_px=256, width_px=176)
+    absent = absent_metrics(height_px=256, width_px=176, lacking=LACKING)
     assert {"fid_a", "lpips_alex", "face_cosine_target", "face_cosine_source"} <= set(absent)
     assert {"fid", "clean_fid", "kid", "lpips_squeeze"} <= set(absent)
     assert "inception_v3_google-0cc3c7bd.pth" in absent["fid_a"]
 
 
-def test_present_metrics_score_every_pair_without_weights() -> None:
+def test_pair_metrics_score_every_pair_without_weights() -> None:
     pair = scored(image=with_rectangle(10, 20, 30), target=with_rectangle(30, 20, 10))
-    for metric in present_metrics(height_px=HEIGHT_PX, width_px=WIDTH_PX):
+    for metric in pair_metrics(height_px=HEIGHT_PX, width_px=WIDTH_PX):
         assert metric.function is not None
         value = metric.function(pair)
         assert value is None or np.isfinite(value), metric.name
 
 
 def test_small_images_make_a_wide_window_absent_with_the_remedy() -> None:
-    assert "at least 51 px" in absent_metrics(height_px=64, width_px=48)["ssim_51"]
-    assert "ssim_51" not in absent_metrics(height_px=64, width_px=64)
+    assert "at least 51 px" in absent_metrics(height_px=64, width_px=48, lacking={})["ssim_51"]
+    assert "ssim_51" not in absent_metrics(height_px=64, width_px=64, lacking={})
 
 
 def test_requiring_an_absent_metric_is_an_error_that_says_how_to_get_it() -> None:
     with pytest.raises(WeightsError, match=r"evaluate\.require.*fid_a.*inception_v3_google"):
-        check_required(("ssim", "fid_a"), height_px=256, width_px=176)
+        check_required(("ssim", "fid_a"), height_px=256, width_px=176, lacking=LACKING)
     with pytest.raises(ConfigError, match="51 px"):
-        check_required(("ssim_51",), height_px=32, width_px=32)
-    check_required(("ssim", "psnr"), height_px=256, width_px=176)
+        check_required(("ssim_51",), height_px=32, width_px=32, lacking=LACKING)
+    check_required(("ssim", "psnr"), height_px=256, width_px=176, lacking=LACKING)
 
 
 def test_requiring_an_unknown_metric_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'silhouette_iou'"):
-        check_required(("silhouete_iou",), height_px=256, width_px=176)
+        check_required(("silhouete_iou",), height_px=256, width_px=176, lacking=LACKING)
 
 
 def test_advantage_follows_the_direction() -> None:
     assert metric_named("ssim").advantage(0.8, over=0.5) == pytest.approx(0.3)
     assert metric_named("colour_error_torso").advantage(0.1, over=0.3) == pytest.approx(0.2)
+
+
+def test_metrics_that_a_pair_may_lack_say_when() -> None:
+    names = {metric.name for metric in METRICS if metric.undefined}
+    assert names == {
+        *("psnr", "ssim_256", "face_ssim", "face_psnr", "silhouette_iou"),
+        *(f"colour_error_{region}" for region in scores.REGIONS),
+        *("face_cosine_target", "face_cosine_source"),
+    }

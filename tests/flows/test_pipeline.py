@@ -30,8 +30,8 @@ class PrefectSite:
     checkout: Path
     environment: dict[str, str]
 
-    def prefect(self, *arguments: str, timeout_s: float = 60) -> str:
-        """Run Prefect's command line; returns what it printed. Fails the test when it fails."""
+    def prefect(self, *arguments: str, timeout_s: float = 60, fails: bool = False) -> str:
+        """Run Prefect's command line; returns what it printed. Fails the test unless it does as expected."""
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
         done = subprocess.run(
             command,
@@ -42,8 +42,15 @@ class PrefectSite:
             timeout=timeout_s,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert (done.returncode != 0) is fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def run(self, deployment: str, *, fails: bool = False) -> str:
+        """Run a deployment to its end; returns what was printed."""
+        watch = ("--watch", "--watch-timeout", str(RUN_TIMEOUT_S))
+        return self.prefect(
+            "deployment", "run", deployment, *watch, timeout_s=RUN_TIMEOUT_S + 30, fails=fails
+        )
 
 
 @pytest.fixture
@@ -61,7 +68,8 @@ def site(tmp_path: Path) -> Iterator[PrefectSite]:
     server = ("server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui", "--analytics-off")
     with _running(site, *server, log_path=tmp_path / "server.log"):
         _wait_for(f"{api_url}/health")
-        site.prefect("work-pool", "create", "cpu", "--type", "process")
+        for pool in ("cpu", "gpu"):
+            site.prefect("work-pool", "create", pool, "--type", "process")
         worker = ("worker", "start", "--pool", "cpu")
         with _running(site, *worker, log_path=tmp_path / "worker.log"):
             yield site
@@ -70,8 +78,7 @@ def site(tmp_path: Path) -> Iterator[PrefectSite]:
 @pytest.mark.slow
 def test_deployment_makes_everything_and_leaves_dvc_nothing_to_do(site: PrefectSite) -> None:
     site.prefect("deploy", "--all")
-    arguments = ("deployment", "run", "mcld/pipeline", "--watch", "--watch-timeout", str(RUN_TIMEOUT_S))
-    output = site.prefect(*arguments, timeout_s=RUN_TIMEOUT_S + 30)
+    output = site.run("mcld/pipeline")
     assert "finished successfully" in output, output
 
     status = run_python("-m", "dvc", "status", "--json", cwd=site.checkout)
@@ -79,7 +86,13 @@ def test_deployment_makes_everything_and_leaves_dvc_nothing_to_do(site: PrefectS
     repro = run_python("-m", "dvc", "repro", cwd=site.checkout)
     unchanged = [f"Stage '{spec.name}' didn't change, skipping" for spec in STAGES]
     assert sorted(line for line in repro.stdout.splitlines() if line.startswith("Stage")) == sorted(unchanged)
-    assert "summary" in site.prefect("artifact", "ls")
+    artifacts = site.prefect("artifact", "ls")
+    assert all(key in artifacts for key in ("summary", "data-sheet", "sample-grid", "metrics"))
+
+    verified = site.run("nightly-verify/nightly-verify")
+    assert "finished successfully" in verified, verified
+    next((site.checkout / "artifacts" / "shards").glob("*.tar")).write_bytes(b"altered")
+    assert "state 'Failed'" in site.run("nightly-verify/nightly-verify", fails=True)
 
 
 @contextmanager

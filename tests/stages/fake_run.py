@@ -42,6 +42,7 @@ def make_run(root: Path, *, params: Params = PARAMS, num_pairs: int = NUM_PAIRS)
     _write_column_stage(workspace, stage="latents")
     _write_column_stage(workspace, stage="shards")
     write_generated(workspace, params=params, num_pairs=num_pairs)
+    _write_probe(workspace)
     return workspace
 
 
@@ -83,6 +84,14 @@ def _write_train(workspace: Workspace) -> None:
     for step in (150, 300):
         write_bytes(workspace.stage_dir("train") / "samples" / f"step-{step:06d}.png", data=encode_png(grid))
     write_manifest(workspace.stage_dir("train"), manifest=_manifest("train", counts={"steps": 300}))
+
+
+def _write_probe(workspace: Workspace) -> None:
+    figure = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    write_bytes(workspace.stage_dir("probe") / "figure.png", data=encode_png(figure))
+    numbers = {"num_images": 3, "deviation": 0.2, "reconstruction.ssim": 0.93, "deviated.ssim": 0.8125}
+    write_json(workspace.metrics_dir / "probe.json", value=numbers)
+    write_manifest(workspace.stage_dir("probe"), manifest=_manifest("probe"))
 
 
 def _write_column_stage(workspace: Workspace, *, stage: str) -> None:

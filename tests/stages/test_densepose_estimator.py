@@ -77,9 +77,7 @@ def record(root_dir: Path, *, name: str, pixels: np.ndarray) -> ImageRecord:
 
 
 @pytest.mark.slow
-def test_every_image_gets_its_own_map_in_the_index_order_and_the_same_bytes_again(
-    state: dict[str, Tensor], tmp_path: Path
-) -> None:
+def test_every_image_gets_its_own_map_in_the_index_order(state: dict[str, Tensor], tmp_path: Path) -> None:
     work = estimator(state, tmp_path)
     wide, narrow = picture(210), picture(200)
     images = (
@@ -100,9 +98,6 @@ def test_every_image_gets_its_own_map_in_the_index_order_and_the_same_bytes_agai
     assert facts["person_fraction"] == pytest.approx((found[..., 0] > 0).mean(), abs=1e-6)
     assert 0.5 < facts["score"] <= 1
     assert facts["num_people"] >= 1
-    first = (tmp_path / "part.tar").read_bytes()
-    work.build(images, path=tmp_path / "part.tar")
-    assert (tmp_path / "part.tar").read_bytes() == first
 
 
 @pytest.mark.slow

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from mcld.config import Params
+from mcld.data.codec import decode_image
 from mcld.models import load_config
 from mcld.recipes import FIELDS
-from mcld.stages import run_stage
-from mcld.stages.mapper import SerialMapper
+from mcld.stages import generate, run_stage
+from mcld.stages.mapper import LocalMapper, Mapper, SerialMapper
+from mcld.stages.parts import PartPlan, part_name, run_parts
 from mcld.tracking import default_uri
 from mcld.workspace import Workspace
 from tests.stages.tiny_weights import MODEL_PARAMS, params_with
@@ -90,6 +96,59 @@ def test_every_pair_has_its_four_images_at_the_size_asked_for(sweep: Sweep) -> N
         for row in ("generated", "wrong_source", "wrong_pose", "vae_reconstruction"):
             with Image.open(out_dir / row / f"{pair['id']}.png") as image:
                 assert (image.mode, image.size) == ("RGB", (48, 64))
+
+
+def pictures(workspace: Workspace) -> dict[str, bytes]:
+    out_dir = workspace.stage_dir("generate")
+    return {str(path.relative_to(out_dir)): path.read_bytes() for path in sorted(out_dir.rglob("*.png"))}
+
+
+def rendered(
+    workspace: Workspace, *, params: Params, pairs: generate.TestPairs, mapper: Mapper, out_dir: Path
+) -> dict[str, bytes]:
+    """All pictures of those pairs, in parts of three."""
+    run_parts(
+        "generate",
+        out_dir=out_dir,
+        settings={},
+        format_version=1,
+        plans=[
+            PartPlan(index=index, name=part_name(index), payload=pairs[3 * index : 3 * index + 3])
+            for index in range(math.ceil(len(pairs) / 3))
+        ],
+        work=generate.GenerateWork(source=generate.renderer_source(params, workspace=workspace)),
+        mapper=mapper,
+    )
+    return {str(path.relative_to(out_dir)): path.read_bytes() for path in sorted(out_dir.rglob("*.png"))}
+
+
+def assert_alike(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
+    """Levels differ by one at most, and hardly anywhere."""
+    assert found.keys() == expected.keys()
+    for name, data in found.items():
+        steps = np.abs(decode_image(data).astype(int) - decode_image(expected[name]).astype(int))
+        assert steps.max() <= 1, name
+        assert np.count_nonzero(steps) < 0.01 * steps.size, name
+
+
+def test_neither_processes_nor_batches_nor_order_change_a_pair(sweep: Sweep, tmp_path: Path) -> None:
+    params = params_with(MODEL_PARAMS, section="generate", num_pairs=0)
+    pairs = generate.chosen_pairs(params, workspace=sweep.workspace)
+    assert len(pairs) == 8
+    render = partial(rendered, sweep.workspace)
+    expected = render(params=params, pairs=pairs, mapper=SerialMapper(), out_dir=tmp_path / "serial")
+    assert len(expected) == 4 * len(pairs)
+    two_gpus = LocalMapper(num_workers=2, device_ids=("0", "1"))
+    assert render(params=params, pairs=pairs, mapper=two_gpus, out_dir=tmp_path / "several") == expected
+    small = params_with(params, section="generate", batch_size=2)
+    backwards = pairs[::-1]
+    found = render(params=small, pairs=backwards, mapper=SerialMapper(), out_dir=tmp_path / "backwards")
+    assert_alike(found, expected)
+    kept = (tmp_path / "serial" / "generated" / "000001.png").stat().st_mtime_ns
+    (tmp_path / "serial" / "wrong_pose" / "000004.png").write_bytes(b"damaged")
+    again = render(params=params, pairs=pairs, mapper=SerialMapper(), out_dir=tmp_path / "serial")
+    assert again == expected
+    assert (tmp_path / "serial" / "generated" / "000001.png").stat().st_mtime_ns == kept  # another part's
 
 
 def test_fewer_pairs_leave_no_image_of_the_others(sweep: Sweep) -> None:

@@ -16,15 +16,17 @@ import pytest
 
 from mcld.config import ReportParams, RuntimeParams
 from mcld.data.manifest import read_manifest
-from mcld.errors import DataError
+from mcld.errors import ConfigError, DataError
 from mcld.stages import evaluate, report
 from mcld.stages.mapper import SerialMapper
-from mcld.storage import sha256_of_file, write_bytes
+from mcld.stages.stage_costs import note_run
+from mcld.storage import read_json, sha256_of_file, write_bytes, write_json
 from mcld.workspace import Workspace
 from tests.stages.fake_run import HEIGHT_PX, PARAMS, make_run
+from tests.stages.told_training import write_trained
 
 REPOSITORY_DIR = Path(__file__).parents[2]
-NAMES = ("index.html", "gallery.png", "wrong_source.png", "wrong_pose.png")
+NAMES = ("index.html", "gallery.png", "wrong_source.png", "wrong_pose.png", "worst.png", "best.png")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def page(evaluated_dir: Path) -> str:
 class Tags(HTMLParser):
     """Collects tags, and fails on any that is left open."""
 
-    VOID = frozenset({"meta", "img", "br"})
+    VOID = frozenset({"meta", "img", "br", "wbr"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,13 +75,13 @@ def test_page_is_well_formed_and_every_picture_has_words(page: str) -> None:
     tags.feed(page)
     assert tags.open == []
     pictures = [attributes for tag, attributes in tags.seen if tag == "img"]
-    assert len(pictures) == 4 * 5 + 4 * 4 + 4 * 4 + 2
+    assert len(pictures) == 4 * 5 + 4 * 4 + 4 * 4 + 2 * 3 * 4 + 1 + 2
     assert all(picture["alt"] for picture in pictures)
 
 
 def test_page_shows_all_rows_beside_printed_ones(page: str) -> None:
     assert "Beside others" in page
-    assert "MCLD *published*" in page
+    assert 'MCLD <span class="badge">published</span>' in page
     assert "rows on embedded people are not comparable with those on DeepFashion" in page
 
 
@@ -90,8 +92,17 @@ def test_page_needs_no_network_and_no_script(page: str) -> None:
     addresses = [
         value for _, attributes in tags.seen for name, value in attributes.items() if name in ("src", "href")
     ]
-    assert all(address is not None and address.startswith("data:image/") for address in addresses)
+    assert all(address is not None and address.startswith(("data:image/", "#")) for address in addresses)
     assert not re.search(r"url\(|@import", page)
+
+
+def test_every_section_that_is_named_at_the_top_is_there(page: str) -> None:
+    tags = Tags()
+    tags.feed(page)
+    named = [attributes["href"] for tag, attributes in tags.seen if tag == "a"]
+    there = [attributes["id"] for _, attributes in tags.seen if "id" in attributes]
+    assert named == [f"#{name}" for name in there]
+    assert len(there) == len(set(there)) > 5
 
 
 def test_page_says_what_a_reader_asks(page: str) -> None:
@@ -106,6 +117,105 @@ def test_page_says_what_a_reader_asks(page: str) -> None:
     assert "pt_inception-2015-12-05-6726825d.pth" in page
     assert "num_inference_steps" in page
     assert "Loss by step" in page
+
+
+def test_numbers_of_whole_sets_notes_and_undefined_pairs_are_told(workspace: Workspace) -> None:
+    path = workspace.stage_dir("evaluate") / "rows.json"
+    rows = read_json(path)
+    assert isinstance(rows, dict)
+    rows |= {
+        "sets": {"generated": {"kid": {"value": 0.0123, "num_images": 6, "num_real": 6, "std": 0.004}}},
+        "skipped": {"face_ssim": {"count": 2, "reason": "no head in view"}},
+        "notes": ["a note <of> the evaluation"],
+    }
+    write_json(path, value=rows)
+    report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+    page = (workspace.stage_dir("report") / "index.html").read_text()
+    for words in (
+        "Of all images together",
+        "0.0123<small>± 0.0040",
+        "2 without: no head in view",
+        "a note &lt;of&gt; the evaluation",
+    ):
+        assert words in page, words
+
+
+def test_a_damaged_evaluation_is_named(workspace: Workspace) -> None:
+    write_json(workspace.stage_dir("evaluate") / "rows.json", value={"rows": []})
+    with pytest.raises(DataError, match=r"rows\.json: not what the stage 'evaluate' writes"):
+        report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+
+
+def test_differences_groups_and_extremes_are_told(page: str) -> None:
+    for words in (
+        "to vae reconstruction",
+        "no difference shown",  # three outfits say nothing
+        "By view pair",
+        "front → back",
+        "Worst pairs by ssim",
+        "what the true one gains",
+    ):
+        assert words in page, words
+
+
+def test_pairs_are_ranked_as_asked(workspace: Workspace) -> None:
+    asked = ReportParams(num_rows=1, rank_by="colour_error_torso", num_ranked=0)
+    params = PARAMS.model_copy(update={"report": asked})
+    report.run(params, workspace=workspace, mapper=SerialMapper())
+    assert not (workspace.stage_dir("report") / "worst.png").exists()
+    page = (workspace.stage_dir("report") / "index.html").read_text()
+    assert "the worst by colour_error_torso first" in page
+    assert "Worst pairs" not in page
+
+
+def test_a_metric_that_no_pair_has_is_refused(workspace: Workspace) -> None:
+    params = PARAMS.model_copy(update={"report": ReportParams(rank_by="lpips_alex")})
+    with pytest.raises(ConfigError, match=r"report\.rank_by: 'lpips_alex' has no scores by pair"):
+        report.run(params, workspace=workspace, mapper=SerialMapper())
+
+
+def test_the_vae_alone_is_told(page: str) -> None:
+    assert "What the VAE alone costs" in page
+    assert "latent off by 0.2" in page
+    assert "0.8125" in page
+
+
+def test_what_nobody_recorded_is_said_to_be_unknown(page: str) -> None:
+    for words in (
+        "unknown: no git here",
+        "unknown: the model was not trained in this workspace",
+        "<td>train</td><td class=num>unknown</td>",
+        "unknown: the training&#39;s measurements are not on this machine",
+    ):
+        assert words in page, words
+
+
+def test_origin_and_cost_come_from_git_the_ledger_and_the_journal(workspace: Workspace) -> None:
+    (workspace.root / "params.yaml").write_text("recipe: corrected\n")
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "params.yaml"),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "one"),
+    ):
+        subprocess.run(["git", *arguments], cwd=workspace.root, check=True)
+    (workspace.root / "params.yaml").write_text("recipe: authors\n")
+    write_trained(workspace, identity="f" * 64)
+    note_run(evaluate.run(PARAMS, workspace=workspace, mapper=SerialMapper()), workspace=workspace)
+    report.run(PARAMS, workspace=workspace, mapper=SerialMapper())
+    page = (workspace.stage_dir("report") / "index.html").read_text()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=workspace.root, capture_output=True, text=True, check=True
+    ).stdout
+    for words in (
+        f"commit {commit[:12]}, changed: params.yaml",
+        "from 2026-01-01 00:00 UTC, until 2026-01-01 02:00 UTC",
+        "commit 0123456789ab and changes to it, PyTorch 2.13.0",
+        "run tiny-f, not sent yet, experiment mcld, mlflow.db",
+        "2 GPUs",
+        "0.01 kWh",
+    ):
+        assert words in page, words
+    assert re.search(r"<td>evaluate</td><td class=num>at least [0-9.]+ s</td>", page)  # all was reused
 
 
 def test_text_from_data_is_escaped(workspace: Workspace) -> None:

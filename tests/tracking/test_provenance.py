@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcld.storage import sha256_of_file
-from mcld.tracking import code_tags, flatten, folder_digest, machine_tags
+from mcld.tracking import code_state, code_tags, flatten, folder_digest, machine_tags
 
 DIGEST = "0123456789abcdef0123456789abcdef.dir"
 
@@ -33,6 +33,25 @@ def test_code_tags_say_commit_and_whether_the_tree_differs(tmp_path: Path) -> No
     assert tags["dvc.lock.sha256"] == sha256_of_file(tmp_path / "dvc.lock")
     (tmp_path / "dvc.lock").write_text("stages: {a: b}\n")
     assert code_tags(tmp_path)["git.dirty"] == "true"
+
+
+def test_the_code_differs_by_files_and_not_by_results(tmp_path: Path) -> None:
+    assert code_state(tmp_path) is None
+    (tmp_path / "metrics").mkdir()
+    for name in ("dvc.lock", "metrics/train.json", "params.yaml"):
+        (tmp_path / name).write_text("one\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    for name in ("dvc.lock", "metrics/train.json"):
+        (tmp_path / name).write_text("two\n")
+    clean = code_state(tmp_path)
+    assert clean is not None
+    assert (len(clean.commit), clean.changed) == (40, ())
+    (tmp_path / "params.yaml").write_text("two\n")
+    changed = code_state(tmp_path)
+    assert changed is not None
+    assert changed.changed == ("params.yaml",)
 
 
 def test_the_flow_run_is_named_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-ORIGIN = "torchvision's AlexNet IMAGENET1K_V1, alexnet-owt-7be5be79.pth from download.pytorch.org/models"
+from mcld.evaluation.networks import ALEXNET
+
+ORIGIN = ALEXNET.origin
 ACTIVATION_CHANNELS = (64, 192, 384, 256, 256)
 
 

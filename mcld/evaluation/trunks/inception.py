@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mcld.evaluation.networks import INCEPTION, INCEPTION_TF
 from mcld.evaluation.trunks.inception_blocks import (
     MixedFactored,
     MixedSpread,
@@ -32,12 +33,7 @@ from mcld.evaluation.trunks.weights import STEP_COUNTER, check_finite, read_weig
 Layout = Literal["torchvision", "tf"]
 INPUT_SIZE_PX = 299
 FEATURE_DIM = 2048
-ORIGINS: dict[Layout, str] = {
-    "torchvision": "torchvision's Inception-v3 IMAGENET1K_V1, inception_v3_google-0cc3c7bd.pth from "
-    "download.pytorch.org/models",
-    "tf": "the TensorFlow port pt_inception-2015-12-05-6726825d.pth from the releases of "
-    "mseitzer/pytorch-fid",
-}
+ORIGINS: dict[Layout, str] = {"torchvision": INCEPTION.origin, "tf": INCEPTION_TF.origin}
 NUM_CLASSES: dict[Layout, int] = {"torchvision": 1000, "tf": 1008}
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mcld.evaluation.networks import LPIPS_ALEX, LPIPS_SQUEEZE
 from mcld.evaluation.trunks import alexnet, squeezenet
 from mcld.evaluation.trunks.weights import check_finite, read_weights
 
@@ -80,7 +81,7 @@ def load_lpips(
     kept = {name: state[name] for name in trunk.state_dict()}
     check_finite(kept, path=trunk_path, origin=module.ORIGIN)
     trunk.load_state_dict(kept, assign=True)
-    origin = f"{network}.pth of lpips/weights/v0.1 in richzhang/PerceptualSimilarity"
+    origin = (LPIPS_ALEX if network == "alex" else LPIPS_SQUEEZE).origin
     wanted = published_heads(module.ACTIVATION_CHANNELS)
     heads = read_weights(
         heads_path, wanted=wanted, origin=origin, expected_sha256=expected.get(heads_path.name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-ORIGIN = (
-    "torchvision's SqueezeNet 1.1 IMAGENET1K_V1, squeezenet1_1-b8a52dc0.pth from download.pytorch.org/models"
-)
+from mcld.evaluation.networks import SQUEEZENET
+
+ORIGIN = SQUEEZENET.origin
 ACTIVATION_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
 _POOLED_BEFORE = ("3", "6", "9")
 _LOOKED_AT = ("0", "4", "7", "9", "10", "11", "12")
