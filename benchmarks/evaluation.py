@@ -9,21 +9,30 @@ at, which happens once for a data set; that step is shown apart. One JSON line a
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
+import cv2
+import numpy as np
 import torch
 import typer
 
 from benchmarks.evaluation_workspace import EvaluationSize, make_workspace
 from benchmarks.measure import machine, measure, show
 from mcld.config import Params, RuntimeParams, num_workers
+from mcld.data.codec import decode_iuv
+from mcld.data.columns import Column
 from mcld.devices import pick_device
 from mcld.evaluation.judge import NETWORK_OF, FeatureKind, Judge
+from mcld.evaluation.metrics import pair_metrics
+from mcld.evaluation.protocols import read_generated, resize_iuv
+from mcld.evaluation.scores import ScoredPair
 from mcld.stages import evaluate
+from mcld.stages.densepose import IUV_MEMBER
 from mcld.stages.evaluation_networks import evaluation_networks
 from mcld.stages.mapper import Mapper, local_mapper
 from mcld.workspace import Workspace
@@ -37,6 +46,7 @@ STEPS = {
     "faces": "faces",
 }
 REST = "statistics, distances and tables"
+REPEATS = 4  # of each of the few people
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -95,6 +105,7 @@ def main(
         _evaluate("evaluation", params, workspace=workspace, details=details)
         _evaluate("evaluation, repeated", params, workspace=workspace, details=details)
         _inception(params, workspace=workspace, details=details)
+        _pixels(workspace, details=details)
 
 
 def _evaluate(name: str, params: Params, *, workspace: Workspace, details: dict[str, object]) -> None:
@@ -129,6 +140,28 @@ def _inception(params: Params, *, workspace: Workspace, details: dict[str, objec
         )
         rate = {"images_per_s": round(len(images) / timing.median_s, 1)}
         show({"benchmark": f"{NETWORK_OF[kind]}, as {kind}", **timing.rounded(), **rate, **details})
+
+
+def _pixels(workspace: Workspace, *, details: dict[str, object]) -> None:
+    """What each metric without a network takes of one core, a picture, in the order of the registry."""
+    size = {"height_px": int(str(details["height_px"])), "width_px": int(str(details["width_px"]))}
+    directory = workspace.stage_dir("generate") / "kinds"
+    paths = sorted(directory.glob("generated-*.png"))
+    pictures = [read_generated(path, **size) for path in paths]
+    column = Column.open(workspace.stage_dir("densepose"))
+    iuvs = [resize_iuv(decode_iuv(item[IUV_MEMBER]), **size) for item in column.read_part(0).values()]
+    seconds: dict[str, list[float]] = {}
+    for target, iuv in zip(pictures * REPEATS, iuvs * REPEATS, strict=False):
+        image = np.asarray(cv2.GaussianBlur(target, (0, 0), 1.0))
+        pair = ScoredPair(image=image, target=target, target_iuv=iuv)
+        for metric in pair_metrics(**size):
+            assert metric.function is not None
+            started = time.process_time()
+            metric.function(pair)
+            seconds.setdefault(metric.name, []).append(time.process_time() - started)
+    medians = {name: round(1e3 * statistics.median(values), 2) for name, values in seconds.items()}
+    total = {"cpu_ms_a_picture": round(sum(medians.values()), 2), "cpu_ms": medians}
+    show({"benchmark": "evaluation: pixels, a picture", **total, **details, "threads": 1})
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import typer
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.run_stage import tell_flow_run
 from mcld.cli.reports import run_and_keep_report
 from mcld.cli.views import save_model_view
 from mcld.config import PARAMS_PATH, Params, load_params
@@ -39,6 +40,7 @@ EXIT_USER_ERROR = 2
 @task(task_run_name="{variant} seed {seed}", cache_policy=NO_CACHE)
 def run_variant(variant: str, seed: int) -> dict[str, float]:
     """Train, generate and score one variant; returns its metrics. Raises what the stages raise."""
+    tell_flow_run()
     root = Workspace()
     base = load_params(root.root / PARAMS_PATH)
     params = params_of(base, variant=variant, seed=seed, root=root)

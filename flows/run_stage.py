@@ -50,8 +50,7 @@ def run_stage(name: str) -> bool:
     """
     workspace = Workspace()
     logger = get_run_logger()
-    if flow_run_id := flow_run.get_id():  # MLflow remembers it, whichever process trains
-        os.environ["MCLD_FLOW_RUN_ID"] = flow_run_id
+    tell_flow_run()
     reasons = what_changed(name, workspace=workspace)
     if not reasons:
         logger.info("%s: fresh, skipped", name)
@@ -66,6 +65,12 @@ def run_stage(name: str) -> bool:
     logger.info("%s", describe(report))
     publish(report, workspace=workspace)
     return True
+
+
+def tell_flow_run() -> None:
+    """Have MLflow remember the flow run, whichever process trains."""
+    if flow_run_id := flow_run.get_id():
+        os.environ["MCLD_FLOW_RUN_ID"] = flow_run_id
 
 
 def _gpu(name: str) -> AbstractContextManager[None]:

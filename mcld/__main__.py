@@ -192,6 +192,18 @@ def promote(
     print(promote_run(run, metric=metric, name=name, root=Path()))
 
 
+@app.command()
+def lineage(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's name or id in MLflow; default: this folder's model.")
+    ] = None,
+) -> None:
+    """Show what a model was made from: code, environment, settings, data, weights, runs."""
+    from mcld.cli.lineage import describe_lineage
+
+    print(describe_lineage(run, root=Path()))
+
+
 @profile_app.command("list")
 def profile_list() -> None:
     """List the profiles; a star marks the one in use."""

@@ -19,7 +19,8 @@ from mcld.errors import ConfigError, WeightsError
 from mcld.evaluation import scores
 from mcld.evaluation.networks import NetworkName
 from mcld.evaluation.scores import ScoredPair
-from mcld.evaluation.similarity import GAUSSIAN_SIZE_PX, UNIFORM_SIZE_PX
+from mcld.evaluation.similarity import UNIFORM_SIZE_PX
+from mcld.evaluation.windowed_ssim import GAUSSIAN_SIZE_PX
 
 Direction = Literal["higher", "lower"]
 Protocol = Literal["A", "B", "own"]

@@ -7,6 +7,7 @@ score on a picture without a head; callers count such pairs and never average th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,7 +26,7 @@ MIN_REGION_PIXELS = 16  # fewer say nothing about a region
 # Shapes: H W pixels at evaluation size.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: what two scores need is kept
 class ScoredPair:
     """What one pair is scored on."""
 
@@ -33,10 +34,17 @@ class ScoredPair:
     target: np.ndarray  # (H, W, 3) uint8 RGB, the true target
     target_iuv: np.ndarray  # (H, W, 3) uint8, channels I U V
 
+    @cached_property
+    def gaussian_ssims(self) -> tuple[float, float | None]:
+        """`ssim` and `ssim_256`, which are computed together."""
+        return similarity.both_gaussian_ssims(self.image, target=self.target)
+
 
 def region_mask(pair: ScoredPair, *, parts: tuple[int, ...]) -> np.ndarray | None:
     """Return the target's pixels of those parts, (H, W) bool; None where too few are in view."""
-    mask = np.isin(pair.target_iuv[..., 0], parts)
+    is_wanted = np.zeros(256, bool)
+    is_wanted[list(parts)] = True
+    mask: np.ndarray = is_wanted[pair.target_iuv[..., 0]]  # several times as fast as np.isin
     return mask if int(mask.sum()) >= MIN_REGION_PIXELS else None
 
 
@@ -54,7 +62,7 @@ def face_ssim(pair: ScoredPair) -> float | None:
     mask = region_mask(pair, parts=REGIONS["head"])
     if mask is None:
         return None
-    return float(similarity.gaussian_ssim_map(pair.image, target=pair.target, data_range=255.0)[mask].mean())
+    return similarity.gaussian_ssim_in(pair.image, target=pair.target, region=mask)
 
 
 def face_psnr(pair: ScoredPair) -> float | None:
@@ -77,7 +85,7 @@ def colour_error(pair: ScoredPair, *, parts: tuple[int, ...]) -> float | None:
 
 def ssim(pair: ScoredPair) -> float | None:
     """Standard SSIM over the whole image."""
-    return similarity.ssim(pair.image, target=pair.target)
+    return pair.gaussian_ssims[0]
 
 
 def ssim_51(pair: ScoredPair) -> float | None:
@@ -87,7 +95,7 @@ def ssim_51(pair: ScoredPair) -> float | None:
 
 def ssim_256(pair: ScoredPair) -> float | None:
     """Legacy Gaussian SSIM with the image's own data range; None where the image is one flat value."""
-    return similarity.ssim_256(pair.image, target=pair.target)
+    return pair.gaussian_ssims[1]
 
 
 def psnr(pair: ScoredPair) -> float | None:

@@ -10,6 +10,8 @@ well it did there.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -30,8 +32,9 @@ LARGEST_HOLE_FRACTION = 0.01  # of the person; smaller holes are cloth that look
 def estimate_silhouette(image: np.ndarray) -> np.ndarray:
     """Return which pixels of an (H, W, 3) uint8 RGB image show the person, (H, W) bool."""
     pixels = image.astype(np.float32) / 255.0
-    is_border = _border(*pixels.shape[:2])
-    distance = _distance_to_background(pixels, background=_fit_background(pixels, is_border=is_border))
+    height_px, width_px = pixels.shape[:2]
+    is_border, _ = _border(height_px, width_px)
+    distance = _distance_to_background(pixels, background=_fit_background(pixels))
     threshold = max(COLOUR_THRESHOLD, NOISE_FACTOR * float(np.median(distance[is_border])))
     person = _without_specks(distance > threshold)
     # Smooth pictures blur the outline outwards; pixels there must rise well towards the contrast inside.
@@ -40,33 +43,42 @@ def estimate_silhouette(image: np.ndarray) -> np.ndarray:
     return _without_specks(person & ~is_blur)
 
 
-def _border(height_px: int, width_px: int) -> np.ndarray:
-    """Return the left, right and upper strips, (H, W) bool.
+@lru_cache(maxsize=4)  # pictures of an evaluation have one size
+def _border(height_px: int, width_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the left, right and upper strips, (H, W) bool, and the surface's terms in them, (N, 5).
 
-    The lower one is left out: crops cut the person there.
+    The lower strip is left out: crops cut the person there.
     """
     strip_y, strip_x = max(1, round(BORDER_FRACTION * height_px)), max(1, round(BORDER_FRACTION * width_px))
     is_border = np.zeros((height_px, width_px), bool)
     is_border[:strip_y] = is_border[:, :strip_x] = is_border[:, -strip_x:] = True
-    return is_border
+    rows, columns = np.nonzero(is_border)
+    y, x = np.linspace(-1, 1, height_px)[rows], np.linspace(-1, 1, width_px)[columns]
+    terms = np.stack([np.ones_like(x), x, y, x * x, y * y], axis=-1)
+    for array in (is_border, terms):
+        array.flags.writeable = False
+    return is_border, terms
 
 
-def _fit_background(pixels: np.ndarray, *, is_border: np.ndarray) -> np.ndarray:
+def _fit_background(pixels: np.ndarray) -> np.ndarray:
     """Return a second-order surface a channel fitted to the border pixels, (H, W, 3) float32.
 
     Border pixels far from a first fit (an arm that reaches the border) are dropped before the second.
     """
     height_px, width_px = pixels.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height_px * 1j, -1 : 1 : width_px * 1j]
-    terms = np.stack([np.ones_like(x), x, y, x * x, y * y], axis=-1)
-    colours, design = pixels[is_border], terms[is_border]
+    is_border, terms = _border(height_px, width_px)
+    colours = pixels[is_border]
     expected = np.broadcast_to(np.median(colours, axis=0), colours.shape)
     for _ in range(2):
-        error = np.linalg.norm(colours - expected, axis=1)
+        error = _lengths(colours - expected)
         kept = error <= max(OUTLIER_DISTANCE, 2.0 * float(np.median(error)))
-        coefficients = np.linalg.lstsq(design[kept], colours[kept], rcond=None)[0]
-        expected = design @ coefficients
-    surface: np.ndarray = (terms @ coefficients).astype(np.float32)
+        coefficients = np.linalg.lstsq(terms[kept], colours[kept], rcond=None)[0]
+        expected = terms @ coefficients
+    constant, along_x, along_y, along_xx, along_yy = coefficients
+    x, y = np.linspace(-1, 1, width_px)[:, None], np.linspace(-1, 1, height_px)[:, None]
+    of_columns = (constant + along_x * x + along_xx * x * x).astype(np.float32)
+    of_rows = (along_y * y + along_yy * y * y).astype(np.float32)
+    surface: np.ndarray = of_rows[:, None] + of_columns
     return surface
 
 
@@ -75,10 +87,20 @@ def _distance_to_background(pixels: np.ndarray, *, background: np.ndarray) -> np
     height_px = pixels.shape[0]
     darkest = np.ones((height_px, 1), np.float32)
     darkest[int((1.0 - FLOOR_FRACTION) * height_px) :] = DARKEST_SHADOW
-    shade = (pixels * background).sum(axis=2) / np.maximum((background * background).sum(axis=2), 1e-6)
+    shade = _products(pixels, background) / np.maximum(_products(background, background), 1e-6)
     shade = np.clip(shade, darkest, 1.0)
-    distance: np.ndarray = np.linalg.norm(pixels - shade[..., None] * background, axis=2).astype(np.float32)
-    return distance
+    return _lengths(pixels - shade[..., None] * background)
+
+
+def _products(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the dot products of colours, (...): several times as fast as a sum over an axis of three."""
+    products: np.ndarray = np.einsum("...c,...c->...", first, second)
+    return products
+
+
+def _lengths(colours: np.ndarray) -> np.ndarray:
+    lengths: np.ndarray = np.sqrt(_products(colours, colours))
+    return lengths
 
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mcld.evaluation.uniform_ssim import uniform_ssim
+from mcld.evaluation.windowed_ssim import (
+    GAUSSIAN_SIGMA_PX,
+    GAUSSIAN_SIZE_PX,
+    gaussian_ssims,
+    uniform_ssim,
+)
 
-GAUSSIAN_SIZE_PX = 11
-GAUSSIAN_SIGMA_PX = 1.5
 UNIFORM_SIZE_PX = 51
 
 # Shapes: H W pixels. Images are (H, W, 3) uint8 RGB everywhere.
@@ -21,19 +24,21 @@ UNIFORM_SIZE_PX = 51
 
 def ssim(image: np.ndarray, *, target: np.ndarray) -> float:
     """Return the standard SSIM: 11 px Gaussian window, data range 255, population covariance."""
-    return _mean_inside(
-        gaussian_ssim_map(image, target=target, data_range=255.0), border_px=GAUSSIAN_SIZE_PX // 2
-    )
+    return gaussian_ssims(image, target=target, data_ranges=[255.0])[0]
 
 
 def ssim_256(image: np.ndarray, *, target: np.ndarray) -> float | None:
     """Return the legacy Gaussian SSIM, data range the image's own max - min; None where that is zero."""
-    data_range = float(image.max()) - float(image.min())
-    if data_range == 0.0:
-        return None
-    return _mean_inside(
-        gaussian_ssim_map(image, target=target, data_range=data_range), border_px=GAUSSIAN_SIZE_PX // 2
-    )
+    return both_gaussian_ssims(image, target=target)[1]
+
+
+def both_gaussian_ssims(image: np.ndarray, *, target: np.ndarray) -> tuple[float, float | None]:
+    """Return `ssim` and `ssim_256` for the price of one: they differ in the data range alone."""
+    own_range = float(image.max()) - float(image.min())
+    if own_range == 0.0:
+        return ssim(image, target=target), None
+    standard, legacy = gaussian_ssims(image, target=target, data_ranges=[255.0, own_range])
+    return standard, legacy
 
 
 def ssim_51(image: np.ndarray, *, target: np.ndarray) -> float:
@@ -49,6 +54,23 @@ def psnr(image: np.ndarray, *, target: np.ndarray, region: np.ndarray | None = N
     squared = ((image.astype(np.float64) - target) / 255.0) ** 2
     error = float(squared.mean() if region is None else squared[region].mean())
     return None if error == 0.0 else -10.0 * float(np.log10(error))
+
+
+def gaussian_ssim_in(image: np.ndarray, *, target: np.ndarray, region: np.ndarray) -> float:
+    """Return the mean of the Gaussian SSIM map, data range 255, over the pixels of `region`, (H, W) bool.
+
+    Images mirror at their borders. Only the region and what its windows see is looked at.
+    """
+    seen = (_reach(np.any(region, axis=1)), _reach(np.any(region, axis=0)))
+    similarity = gaussian_ssim_map(image[seen], target=target[seen], data_range=255.0)
+    return float(similarity[region[seen]].mean())
+
+
+def _reach(is_inside: np.ndarray) -> slice:
+    """From the first to the last that is inside, and half a window beyond."""
+    inside = np.flatnonzero(is_inside)
+    half = GAUSSIAN_SIZE_PX // 2
+    return slice(max(0, int(inside[0]) - half), int(inside[-1]) + 1 + half)
 
 
 def gaussian_ssim_map(image: np.ndarray, *, target: np.ndarray, data_range: float) -> np.ndarray:
@@ -70,8 +92,3 @@ def gaussian_ssim_map(image: np.ndarray, *, target: np.ndarray, data_range: floa
 def _blur(array: np.ndarray) -> np.ndarray:
     size = (GAUSSIAN_SIZE_PX, GAUSSIAN_SIZE_PX)
     return cv2.GaussianBlur(array, size, GAUSSIAN_SIGMA_PX, borderType=cv2.BORDER_REFLECT)
-
-
-def _mean_inside(similarity: np.ndarray, *, border_px: int) -> float:
-    """Return the mean over pixels whose whole window lies inside the image."""
-    return float(similarity[border_px:-border_px, border_px:-border_px].mean())

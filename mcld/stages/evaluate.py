@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mcld.stages.network_scores import NetworkScores, NetworkScoring
 
 STAGE = "evaluate"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 PAIRS_PER_PART = 16
 PER_PAIR_NAME, ROWS_NAME, METRICS_NAME = "per_pair.parquet", "rows.json", "evaluate.json"
 

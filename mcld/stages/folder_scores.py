@@ -44,7 +44,7 @@ from mcld.workspace import Workspace
 if TYPE_CHECKING:
     from mcld.stages.network_scores import NetworkScores
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 FOLDERS_NAME, EXCLUSIONS_NAME = "folders", "exclusions.json"
 SCORED = "generated"  # the folder's pictures, among the sets of images that networks look at
 PAIRS_PER_PART = 32

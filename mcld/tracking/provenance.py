@@ -17,6 +17,7 @@ from mcld.storage import read_json, sha256_of_file
 
 # Prefect sets the first in the processes of a flow run; our flows set the second where they run in their own.
 FLOW_RUN_VARIABLES = ("PREFECT__FLOW_RUN_ID", "MCLD_FLOW_RUN_ID")
+LOCKS = {"dvc.lock": "dvc.lock.sha256", "requirements.lock": "environment.lock.sha256"}
 RESULTS = (":(exclude)dvc.lock", ":(exclude)metrics")
 MAX_DIGEST = 36  # characters that MLflow keeps; DVC's md5 of a folder, with ".dir", has as many
 
@@ -44,16 +45,16 @@ def code_state(root: Path) -> CodeState | None:
 
 
 def code_tags(root: Path) -> dict[str, str]:
-    """Where the code stands, as far as known: git commit, whether the tree is dirty, hash of dvc.lock."""
+    """Where the code stands, as far as known: git commit, whether the tree is dirty, hashes of the locks."""
     tags: dict[str, str] = {}
     commit = _git(root, "rev-parse", "HEAD")
     if commit:
         tags["git.commit"] = commit
         tags["git.dirty"] = str(bool(_git(root, "status", "--porcelain", "--untracked-files=no"))).lower()
         tags["mlflow.source.git.commit"] = commit  # MLflow's page shows this one
-    lock = root / "dvc.lock"
-    if lock.is_file():
-        tags["dvc.lock.sha256"] = sha256_of_file(lock)
+    for name, tag in LOCKS.items():
+        if (root / name).is_file():
+            tags[tag] = sha256_of_file(root / name)
     return tags
 
 

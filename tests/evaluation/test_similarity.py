@@ -34,6 +34,35 @@ def test_ssim_equals_scikit_image(seed: int) -> None:
     assert similarity.ssim(image, target=target) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [(11, 11), (12, 40), (300, 13)])
+def test_gaussian_ssims_equal_scikit_image_at_any_size(size: tuple[int, int]) -> None:
+    image, target = pair_of_images(seed=1, height_px=size[0], width_px=size[1])
+    own_range = float(image.max()) - float(image.min())
+    found = similarity.both_gaussian_ssims(image, target=target)
+    for value, data_range in zip(found, (255.0, own_range), strict=True):
+        expected = structural_similarity(
+            target.astype(float),
+            image.astype(float),
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=data_range,
+        )
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (30, 20), (76, 60)])
+def test_ssim_in_a_region_is_the_whole_maps_mean_there(corner: tuple[int, int]) -> None:
+    image, target = pair_of_images(seed=2)
+    region = np.zeros(image.shape[:2], bool)
+    region[corner[0] : corner[0] + 20, corner[1] : corner[1] + 20] = True
+    region[corner[0] + 3, corner[1] + 4] = False
+    whole = similarity.gaussian_ssim_map(image, target=target, data_range=255.0)
+    found = similarity.gaussian_ssim_in(image, target=target, region=region)
+    assert found == pytest.approx(float(whole[region].mean()), abs=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_ssim_256_equals_scikit_image_with_the_images_own_range(seed: int) -> None:
     image, target = pair_of_images(seed=seed)
