@@ -91,6 +91,13 @@ class Browser:
         """What a reader sees, as text."""
         return str(self.evaluate(TEXT))
 
+    def resize(self, width_px: int, *, height_px: int, dark: bool = False) -> None:
+        """Show pages as a screen of that size does; a narrow one is a phone's."""
+        size = {"width": width_px, "height": height_px}
+        self._ask("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=width_px < 600)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[scheme])
+
     def picture(self) -> bytes:
         """A PNG of the window."""
         return base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"])

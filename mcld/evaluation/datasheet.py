@@ -13,6 +13,7 @@ from mcld.types import Exclusion, Manifest
 SPLITS = ("train", "test")
 MAX_EXAMPLES = 3
 MAX_SIZES = 12
+REASON = ": "  # in the name of a count: what is counted, and why
 SHORT = 12  # characters of a hash that a person compares
 
 
@@ -86,7 +87,9 @@ def stage_table(manifests: Mapping[str, Manifest], *, versions: Mapping[str, str
             str(len(manifest.exclusions)),
             versions[stage][:SHORT],
             ", ".join(
-                f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(manifest.counts.items())
+                f"{name.replace('_', ' ')} {count:,}"
+                for name, count in sorted(manifest.counts.items())
+                if REASON not in name
             )
             or "–",
         )
@@ -94,6 +97,19 @@ def stage_table(manifests: Mapping[str, Manifest], *, versions: Mapping[str, str
     ]
     return Table(
         title="By stage", header=("stage", "kept", "left out", "data version", "counted"), rows=tuple(rows)
+    )
+
+
+def lost_table(manifests: Mapping[str, Manifest]) -> Table:
+    """Return what was lost with an image or dropped for another reason: pairs above all."""
+    rows = [
+        (stage, *(part.replace("_", " ") for part in name.split(REASON, 1)), f"{count:,}")
+        for stage, manifest in manifests.items()
+        for name, count in sorted(manifest.counts.items())
+        if REASON in name and count
+    ]
+    return Table(
+        title="What was lost with them", header=("stage", "what", "because of", "how many"), rows=tuple(rows)
     )
 
 

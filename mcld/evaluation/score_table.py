@@ -9,7 +9,7 @@ from typing import Literal
 from mcld.evaluation import published
 from mcld.evaluation.metrics import METRICS, Metric
 from mcld.evaluation.published import PUBLISHED, PublishedRow
-from mcld.evaluation.report import PROTOCOL_MEANINGS, PUBLISHED_MARK, Table
+from mcld.evaluation.report import ARROWS, PROTOCOL_MEANINGS, PUBLISHED_MARK, Table
 
 LABELLED_MARK = "†"
 _PROTOCOLS = ("A", "B", "own")
@@ -99,8 +99,7 @@ def _table(
         )
         for row in printed
     ]
-    arrows = {"higher": "↑", "lower": "↓"}
-    headers = [f"{metric.name} {arrows[metric.direction]}" for metric in shown]
+    headers = [f"{metric.name} {ARROWS[metric.direction]}" for metric in shown]
     return Table(title=title, header=("row", "data set", "pairs", *headers), rows=tuple(lines))
 
 

@@ -33,7 +33,9 @@ def cost(stages: Iterable[str], *, costs: Mapping[str, StageCost], training: Tra
     )
     return Cost(
         stages=Table(
-            title="Time by stage", header=("stage", "time", "items a second", "done"), rows=tuple(rows)
+            title="Time by stage",
+            header=("stage", "time", "items (steps) a second", "done"),
+            rows=tuple(rows),
         ),
         training=training_facts(training),
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from mcld.config import Params
 from mcld.data.manifest import MANIFEST_NAME
 from mcld.evaluation.report import Facts
-from mcld.stages.run_tags import ablation_of, profile_of
+from mcld.stages.run_tags import FULL, OTHER, ablation_of, profile_of
 from mcld.stages.told_times import moment
 from mcld.stages.training_cost import METRICS
 from mcld.storage import fingerprint
@@ -54,7 +54,7 @@ def origin_facts(
         ("trained", _trained(history)),
         ("trained with", _trained_with(history, code=code)),
         ("settings", f"recipe {params.recipe}, profile {profile}, fingerprint {fingerprint(shown)[:SHORT]}"),
-        ("model", f"{ablation_of(params.model)} of the paper's ablations, seed {params.train.seed}"),
+        ("model", f"{_variant(ablation_of(params.model))}, seed {params.train.seed}"),
         ("data", f"{params.dataset.source}; all stages' data {fingerprint(dict(versions))[:SHORT]}"),
         ("dvc.lock", _lock(history)),
         ("MLflow", _mlflow(history)),
@@ -62,6 +62,12 @@ def origin_facts(
     if history and "prefect.flow_run_id" in history.tags:
         facts.append(("Prefect", f"flow run {history.tags['prefect.flow_run_id']}"))
     return tuple(facts)
+
+
+def _variant(ablation: str) -> str:
+    if ablation == OTHER:
+        return "a variant that the paper has not"
+    return "the paper's full model" if ablation == FULL else f"the paper's variant {ablation}"
 
 
 def _code(code: CodeState | None) -> str:

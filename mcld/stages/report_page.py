@@ -12,7 +12,7 @@ from mcld.config import Params
 from mcld.data.codec import decode_image
 from mcld.data.index import DatasetIndex
 from mcld.evaluation.charts import loss_curve_svg
-from mcld.evaluation.datasheet import data_sheet, exclusion_table, stage_table
+from mcld.evaluation.datasheet import data_sheet, exclusion_table, lost_table, stage_table
 from mcld.evaluation.pair_table import PairTable
 from mcld.evaluation.report import (
     DifferencesSection,
@@ -88,6 +88,8 @@ def report_page(
         exclusions=exclusion_table(
             exclusion for manifest in found.manifests.values() for exclusion in manifest.exclusions
         ),
+        exclusions_note=_exclusions_note(found),
+        lost=lost_table(found.manifests),
         stages=stage_table(found.manifests, versions=versions),
         params_yaml=_as_yaml(shown),
         cost=cost(
@@ -107,6 +109,14 @@ def _subtitle(index: DatasetIndex, *, num_pairs: int, num_steps: int) -> str:
         f"{len(index.images):,} images of {len(outfits):,} outfits, {num_test:,} of them kept for testing; "
         f"{num_steps:,} training steps; scored on {num_pairs:,} test pairs."
     )
+
+
+def _exclusions_note(found: Found) -> str:
+    """How many images stages could not use, of how many there were."""
+    excluded = {exclusion.key for manifest in found.manifests.values() for exclusion in manifest.exclusions}
+    refused = {exclusion.key for exclusion in found.index.exclusions}
+    total = len(found.index.images) + len(refused)
+    return f"{len(excluded):,} of {total:,} images ({100 * len(excluded) / total:.1f} %)"
 
 
 def _wrong_inputs(

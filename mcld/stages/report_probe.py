@@ -6,13 +6,12 @@ from typing import cast
 
 from mcld.data.codec import decode_image
 from mcld.evaluation.metrics import METRICS
-from mcld.evaluation.report import Figure, Picture, Table, digits
+from mcld.evaluation.report import ARROWS, Figure, Picture, Table, digits
 from mcld.stages.probe_files import FIGURE_NAME, METRICS_NAME
 from mcld.storage import read_json
 from mcld.workspace import Workspace
 
 ROWS = {"reconstruction": "through the VAE", "deviated": "latent off by {deviation:g}"}
-ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 def probe_figure_of(workspace: Workspace) -> Figure:

@@ -10,12 +10,13 @@ from mcld.errors import ConfigError
 from mcld.tracking import flatten
 
 PROFILES_DIR = Path("profiles")
+FULL = "full"
 # What the paper's table calls them, and the settings of `model` in which they differ from the full model.
 ABLATIONS: Mapping[str, Mapping[str, object]] = {
     "B1": {"use_texture": False, "use_face": False},
     "B3": {"aggregation": "concat"},
     "B5": {"use_face": False},
-    "full": {},
+    FULL: {},
 }
 OTHER = "other"
 # What concerns a machine, a reader or a repetition makes no other profile.

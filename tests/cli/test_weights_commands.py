@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 
 from mcld.models import authors_states, load_mcld, save_mcld
@@ -18,7 +17,6 @@ def mcld_weights(*arguments: object) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.slow
 def test_a_model_goes_to_the_authors_files_and_back(tmp_path: Path) -> None:
     model = tiny_model()
     save_mcld(model, directory=tmp_path / "model")
@@ -35,7 +33,8 @@ def test_a_model_goes_to_the_authors_files_and_back(tmp_path: Path) -> None:
     assert (tmp_path / "again" / RECORD_NAME).is_file()
     again = load_mcld(tmp_path / "again")
     assert again.config == model.config
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    weights = again.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
 def test_files_of_another_size_are_one_sentence(tmp_path: Path) -> None:

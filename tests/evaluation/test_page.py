@@ -13,9 +13,9 @@ from PIL import Image
 
 from mcld.data.index import DatasetIndex
 from mcld.evaluation.charts import loss_curve_svg
-from mcld.evaluation.datasheet import data_sheet, exclusion_table
+from mcld.evaluation.datasheet import data_sheet, exclusion_table, lost_table, stage_table
 from mcld.evaluation.report import data_uri, headlines, number
-from mcld.types import Exclusion, ImageRecord, Pair
+from mcld.types import Exclusion, ImageRecord, Manifest, Pair
 
 
 def image_record(outfit: str, view: str, split: str) -> ImageRecord:
@@ -97,3 +97,15 @@ def test_exclusions_are_grouped_by_stage_and_reason_with_examples() -> None:
         ("densepose", "no person detected", "5", "k0, k1, k2, …"),
         ("dataset", "not an image", "1", "x"),
     )
+
+
+def test_what_was_lost_with_an_image_is_told_by_reason() -> None:
+    counts = {
+        "pairs_train": 7,
+        "pairs_lost: densepose: no person detected": 1060,
+        "images_lost: face: NaN": 0,
+    }
+    manifests = {"shards": Manifest(stage="shards", format_version=1, settings={}, parts=(), counts=counts)}
+    assert lost_table(manifests).rows == (("shards", "pairs lost", "densepose: no person detected", "1,060"),)
+    (stage,) = stage_table(manifests, versions={"shards": "0123456789abcdef"}).rows
+    assert stage == ("shards", "0", "0", "0123456789ab", "pairs train 7")

@@ -40,9 +40,10 @@ def test_saved_and_loaded_model_is_bit_equal(tmp_path: Path, changes: dict[str, 
     save_mcld(model, directory=tmp_path / "model")
     loaded = load_mcld(tmp_path / "model")
     assert loaded.config == model.config
-    assert loaded.state_dict().keys() == model.state_dict().keys()
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, loaded.state_dict()[name]), name
+    expected, found = model.state_dict(), loaded.state_dict()
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     assert {name: parameter.requires_grad for name, parameter in loaded.named_parameters()} == before
     timestep = torch.tensor([7, 8])
@@ -77,8 +78,9 @@ def test_stock_diffusers_reads_the_saved_denoiser(tmp_path: Path) -> None:
 def test_authors_states_round_trip() -> None:
     model, other = tiny_model(seed=0), tiny_model(seed=1)
     load_authors_states(other, states=authors_states(model))
+    found = other.state_dict()
     for name, value in model.state_dict().items():
-        assert torch.equal(value, other.state_dict()[name]), name
+        assert torch.equal(value, found[name]), name
 
 
 def test_full_size_model_has_the_authors_keys_and_shapes() -> None:
@@ -93,10 +95,11 @@ def test_both_unets_start_from_the_base_and_new_parts_are_quiet() -> None:
     base = base_unet()
     model = initialise_mcld(TINY, base_unet=base, seed=3)
     assert model.reference_net is not None
+    denoiser, reference_net = model.denoiser.unet.state_dict(), model.reference_net.unet.state_dict()
     for name, value in base.state_dict().items():
-        assert torch.equal(model.denoiser.unet.state_dict()[name], value), name
+        assert torch.equal(denoiser[name], value), name
         if not name.startswith(("conv_out", "conv_norm_out")):
-            assert torch.equal(model.reference_net.unet.state_dict()[name], value), name
+            assert torch.equal(reference_net[name], value), name
     assert not model.pose_guider(tiny_conditions(1).target_iuv).any()
     conditions = tiny_conditions(1)
     other_face = dataclasses.replace(conditions, face_embedding=-conditions.face_embedding)

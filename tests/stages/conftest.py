@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mcld.config import EvaluateParams
 from mcld.workspace import Workspace
+from tests.metric_weights import write_weights
 from tests.stages.tiny_latents import CACHED, UNCACHED, packed, write_textured
 from tests.stages.tiny_pipeline import run_data_stages
 
@@ -23,6 +25,12 @@ def finished_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def workspace_copy(finished_workspace: Workspace, tmp_path: Path) -> Workspace:
     return Workspace(root=Path(shutil.copytree(finished_workspace.root, tmp_path / "run")))
+
+
+@pytest.fixture(scope="session")
+def metric_files(tmp_path_factory: pytest.TempPathFactory) -> EvaluateParams:
+    """Settings that name a file of every network of the metrics."""
+    return write_weights(tmp_path_factory.mktemp("metrics"))
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,11 @@ from mcld.stages.mapper import SerialMapper
 from mcld.stages.stage_costs import note_run
 from mcld.storage import read_json, sha256_of_file, write_bytes, write_json
 from mcld.workspace import Workspace
+from tests.browser import Browser, find_browser
 from tests.stages.fake_run import HEIGHT_PX, PARAMS, make_run
 from tests.stages.told_training import write_trained
 
+BROWSER = find_browser()
 REPOSITORY_DIR = Path(__file__).parents[2]
 NAMES = ("index.html", "gallery.png", "wrong_source.png", "wrong_pose.png", "worst.png", "best.png")
 
@@ -77,6 +79,23 @@ def test_page_is_well_formed_and_every_picture_has_words(page: str) -> None:
     pictures = [attributes for tag, attributes in tags.seen if tag == "img"]
     assert len(pictures) == 4 * 5 + 4 * 4 + 4 * 4 + 2 * 3 * 4 + 1 + 2
     assert all(picture["alt"] for picture in pictures)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium, or MCLD_CHROMIUM")
+def test_page_fits_a_laptop_and_a_phone_by_day_and_by_night(evaluated_dir: Path, tmp_path: Path) -> None:
+    assert BROWSER is not None
+    address = (Workspace(root=evaluated_dir).stage_dir("report") / "index.html").as_uri()
+    with Browser(program=BROWSER, directory=tmp_path / "profile") as browser:
+        papers = []
+        for width_px, dark in ((1280, False), (390, True)):
+            browser.resize(width_px, height_px=900, dark=dark)
+            browser.open(address)
+            browser.wait_for("document.readyState === 'complete' && document.images.length > 9")
+            # Tables scroll inside their frames; the page itself never does sideways.
+            assert browser.evaluate("document.documentElement.scrollWidth") == width_px
+            assert browser.evaluate("[...document.images].filter(i => !i.naturalWidth).length") == 0
+            papers.append(browser.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert papers == ["rgb(251, 250, 248)", "rgb(22, 24, 28)"]
 
 
 def test_page_shows_all_rows_beside_printed_ones(page: str) -> None:

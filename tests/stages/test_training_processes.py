@@ -131,8 +131,9 @@ def test_two_processes_lose_as_one_does_and_the_model_is_whole(
     both.finish()
     assert _losses(both) == pytest.approx(_losses(undisturbed), rel=1e-3)
     found, expected = (load_mcld(one.workspace.stage_dir("train") / "model") for one in (both, undisturbed))
+    weights = found.state_dict()
     for name, value in expected.state_dict().items():
-        torch.testing.assert_close(found.state_dict()[name], value, rtol=0.02, atol=2e-3, msg=name)
+        torch.testing.assert_close(weights[name], value, rtol=0.02, atol=2e-3, msg=name)
 
 
 def test_a_lost_process_is_named_and_a_stopped_pair_goes_on_as_one(

@@ -45,6 +45,8 @@ def _run(
     return progress, model, recorder, batches
 
 
+# A save takes as long as several steps of so small a model.
+RARE_CHECKPOINTS: dict[str, Any] = {"checkpoint_every_steps": 1000}
 Undisturbed = dict[str, tuple[TrainingProgress, MCLD, Recorder, TinyBatches]]
 
 
@@ -53,7 +55,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """By optimiser. Five samples an epoch, two a step: batches run over the borders of epochs."""
     torch.set_num_threads(1)
     return {
-        optimizer: _run(tmp_path_factory.mktemp(optimizer), epoch_size=5, optimizer=optimizer)
+        optimizer: _run(
+            tmp_path_factory.mktemp(optimizer), epoch_size=5, optimizer=optimizer, **RARE_CHECKPOINTS
+        )
         for optimizer in ("muon", "adamw")
     }
 
@@ -64,21 +68,23 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one_bit_for_bit(
 ) -> None:
     straight, straight_model, _, seen = undisturbed[optimizer]
     with pytest.raises(_StopHereError):
-        _run(tmp_path / "killed", kill_at=step, epoch_size=5, optimizer=optimizer)
-    resumed, resumed_model, _, seen_again = _run(tmp_path / "killed", epoch_size=5, optimizer=optimizer)
+        _run(tmp_path, kill_at=step, epoch_size=5, optimizer=optimizer)
+    resumed, resumed_model, _, seen_again = _run(
+        tmp_path, epoch_size=5, optimizer=optimizer, **RARE_CHECKPOINTS
+    )
     assert resumed.losses == straight.losses
     first = seen_again.seen[0][0]
     assert 0 < first <= step
     assert seen_again.seen[: 6 - first] == seen.seen[first:6]
     assert ((0, 4), (1, 0)) in [ids for _, ids in seen.seen]
-    for name, value in straight_model.state_dict().items():
-        assert torch.equal(resumed_model.state_dict()[name], value), name
-    for name, value in straight.average.state_dict().items():
-        assert torch.equal(resumed.average.state_dict()[name], value), name
+    for found, expected in ((resumed_model, straight_model), (resumed.average, straight.average)):
+        weights = found.state_dict()
+        for name, value in expected.state_dict().items():
+            assert torch.equal(weights[name], value), name
 
 
 def test_without_averaging_the_trained_weights_are_the_result(tmp_path: Path) -> None:
-    progress, model, _, _ = _run(tmp_path, steps=4, ema=False)
+    progress, model, _, _ = _run(tmp_path, steps=4, ema=False, **RARE_CHECKPOINTS)
     assert progress.average is model
 
 
@@ -89,12 +95,12 @@ def test_listeners_are_called_at_their_steps(tmp_path: Path) -> None:
 
 
 def test_the_loss_falls_on_repeated_batches(tmp_path: Path) -> None:
-    progress, _, _, _ = _run(tmp_path, steps=40)
+    progress, _, _, _ = _run(tmp_path, steps=40, **RARE_CHECKPOINTS)
     assert sum(progress.losses[-10:]) < 0.6 * sum(progress.losses[:10])
 
 
 def test_a_step_tells_its_figures(tmp_path: Path) -> None:
-    progress, _, recorder, _ = _run(tmp_path, warmup_steps=2)
+    progress, _, recorder, _ = _run(tmp_path, warmup_steps=2, **RARE_CHECKPOINTS)
     assert [report.step for report in recorder.reports] == [1, 2, 3, 4, 5, 6]
     assert [report.loss for report in recorder.reports] == progress.losses
     for report in recorder.reports:
@@ -111,8 +117,8 @@ def test_a_step_tells_its_figures(tmp_path: Path) -> None:
 
 
 def test_reading_ahead_changes_nothing(tmp_path: Path) -> None:
-    ahead, _, _, _ = _run(tmp_path / "ahead")
-    other, _, _, _ = _run(tmp_path / "other", reads_ahead=False)
+    ahead, _, _, _ = _run(tmp_path / "ahead", **RARE_CHECKPOINTS)
+    other, _, _, _ = _run(tmp_path / "other", reads_ahead=False, **RARE_CHECKPOINTS)
     assert ahead.losses == other.losses
 
 
@@ -121,7 +127,12 @@ def test_pieces_of_a_batch_add_up_to_it(tmp_path: Path, *, checkpointing: bool) 
     def run(num_pieces: int) -> tuple[list[float], list[float], MCLD]:
         runtime = RuntimeParams(accumulation_steps=num_pieces, gradient_checkpointing=checkpointing)
         settings = tiny_settings(
-            tmp_path / str(num_pieces), runtime=runtime, batch_size=4, steps=3, optimizer="adamw"
+            tmp_path / str(num_pieces),
+            runtime=runtime,
+            batch_size=4,
+            steps=2,
+            optimizer="adamw",
+            **RARE_CHECKPOINTS,
         )
         model, recorder = tiny_model(dtype=torch.float64), Recorder()
         progress = train_model(model, batches=TinyBatches(batch_size=4), settings=settings, listener=recorder)
@@ -129,8 +140,9 @@ def test_pieces_of_a_batch_add_up_to_it(tmp_path: Path, *, checkpointing: bool) 
 
     whole, pieces = run(1), run(4)
     torch.testing.assert_close(torch.tensor(pieces[:2]), torch.tensor(whole[:2]), rtol=1e-9, atol=0)
+    weights = pieces[2].state_dict()
     for name, value in whole[2].state_dict().items():
-        torch.testing.assert_close(pieces[2].state_dict()[name], value, rtol=1e-7, atol=1e-10, msg=name)
+        torch.testing.assert_close(weights[name], value, rtol=1e-7, atol=1e-10, msg=name)
 
 
 def test_a_batch_that_cannot_be_cut_evenly_is_refused_with_the_numbers(tmp_path: Path) -> None:
@@ -149,7 +161,9 @@ def test_graphs_without_a_compiler_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 def test_the_schedule_is_the_one_asked_for(tmp_path: Path, schedule: str) -> None:
-    _, _, recorder, _ = _run(tmp_path, schedule=schedule, steps=5, final_learning_rate_fraction=0.1)
+    _, _, recorder, _ = _run(
+        tmp_path, schedule=schedule, steps=5, final_learning_rate_fraction=0.1, **RARE_CHECKPOINTS
+    )
     rates = [report.learning_rate / 1e-2 for report in recorder.reports]
     expected = {"cosine": 0.55, "linear": 0.55, "constant": 1.0}
     assert rates[0] == rates[1] == pytest.approx(1.0)

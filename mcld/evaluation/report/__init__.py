@@ -19,10 +19,11 @@ from mcld.evaluation.report.pieces import (
     Table,
 )
 from mcld.evaluation.report.ranking import RankedPair, Ranking, rank_metric, rank_pairs
-from mcld.evaluation.report.rendering import data_uri, digits, number, render, signed
+from mcld.evaluation.report.rendering import ARROWS, data_uri, digits, number, render, signed
 from mcld.evaluation.report.score_lines import MetricsSection, metrics_section
 
 __all__ = [
+    "ARROWS",
     "PROTOCOL_MEANINGS",
     "PUBLISHED_MARK",
     "VERDICTS",

@@ -47,6 +47,8 @@ class Page:
     samples: tuple[Picture, ...]
     data_tables: tuple[Table, ...]
     exclusions: Table
+    exclusions_note: str
+    lost: Table
     stages: Table
     params_yaml: str
     cost: Cost

@@ -12,6 +12,7 @@ from PIL import Image
 
 JPEG_QUALITY = 92
 ABSENT = "–"
+ARROWS = {"higher": "↑", "lower": "↓"}  # by a metric's direction
 
 
 def render(template: str, **values: object) -> str:
@@ -31,6 +32,7 @@ def render(template: str, **values: object) -> str:
         "breakable": breakable,
     }
     environment.filters.update(filters)
+    environment.globals["arrows"] = ARROWS
     return environment.get_template(template).render(values)
 
 
@@ -62,6 +64,8 @@ def signed(value: float | None) -> str:
     return f"{value:+.2f}" if abs(value) >= 2 else f"{value:+.4f}"
 
 
-def breakable(name: str) -> Markup:
-    """Return a name that may be broken behind its underscores, as HTML."""
-    return Markup("_<wbr>").join(escape(name).split("_"))
+def breakable(text: str) -> Markup:
+    """Return a text that may be broken behind underscores, and not before an arrow, as HTML."""
+    for arrow in ARROWS.values():
+        text = text.replace(f" {arrow}", f"\u00a0{arrow}")
+    return Markup("_<wbr>").join(escape(text).split("_"))
