@@ -7,6 +7,8 @@ mcld   SOURCE_2_TARGET.png          MCLD's test.py, in a folder a size: 256/, 51
 pidm   SOURCE_2_TARGET_vis.png      as PIDM's metrics.py takes names apart; flow-based methods before it too
 adgan  SOURCE.jpg___TARGET_vis.jpg  ADGAN and what descends from PATN, with or without .jpg
 to     SOURCE_to_TARGET.png         others
+
+CFLD's test script scores images in memory and saves none: whoever saves them chooses one of these.
 """
 
 from __future__ import annotations
