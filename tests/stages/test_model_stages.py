@@ -17,6 +17,7 @@ from PIL import Image
 
 from mcld.config import Params
 from mcld.data.codec import decode_image
+from mcld.inference.test_pairs import TestPair
 from mcld.models import load_config
 from mcld.recipes import FIELDS
 from mcld.stages import generate, run_stage
@@ -163,10 +164,7 @@ def test_a_lost_picture_is_made_again_with_its_batch_alone(sweep: Sweep, tmp_pat
 
 
 def test_a_batch_is_as_large_as_asked_for() -> None:
-    pairs = [
-        generate.TestPair(id=f"{n:06d}", source="", target="", wrong_source="", wrong_pose="")
-        for n in range(70)
-    ]
+    pairs = [TestPair(id=f"{n:06d}", source="", target="", wrong_source="", wrong_pose="") for n in range(70)]
     sizes = [len(plan.payload) for plan in generate.part_plans(tuple(pairs), batch_size=32)]
     assert sizes == [32, 32, 6]
 
