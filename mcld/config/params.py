@@ -112,6 +112,11 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
 
     Raises ConfigError naming the file, the key, the value, and the nearest known key or the bound it breaks.
     """
+    return parse_params(read_raw_params(path), place=str(path))
+
+
+def read_raw_params(path: Path) -> dict[str, object]:
+    """A params file as plain data, unchecked. Raises ConfigError when it is no file with sections."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -128,7 +133,7 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
         raise ConfigError(
             f"{path}: holds no sections; `mcld profile use mannequins-tiny` writes a complete one"
         )
-    return parse_params(raw, place=str(path))
+    return raw
 
 
 def parse_params(raw: dict[str, object], *, place: str) -> Params:
