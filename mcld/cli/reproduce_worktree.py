@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcld.cli.reproduction import Reproduction
 
 MARKER = Path(".mcld") / "reproduce.json"  # written last: with it there is nothing left to set up
+COUNTED = Path(".mcld") / "flops"  # what counting a step's work found; it takes seconds, and shapes nothing
 BROUGHT = ("data", "bases")  # what users bring, and git does not know
 CONFIG_LOCAL = Path(".dvc") / "config.local"
 # Of the flow run that this may be called from: it is not the one that made the model.
@@ -43,6 +44,8 @@ def set_up(folder: Path, *, reproduction: Reproduction, root: Path, everything: 
     for name in BROUGHT:
         if (root / name).exists() and not (project / name).exists():
             (project / name).symlink_to((root / name).resolve())
+    if (root / COUNTED).is_dir():
+        shutil.copytree(root / COUNTED, project / COUNTED, dirs_exist_ok=True)
     _share_dvc(root.resolve(), project=project)
     write_json(project / MARKER, value=wanted)
     return project
