@@ -50,7 +50,7 @@ class RuntimeParams(Section):
     keep_last_checkpoints: Positive = 2
     keep_every_steps: NonNegative = 0  # 0: none besides the last
     upload_checkpoints: bool = False
-    tracking_uri: str | None = None  # default: a file in the workspace
+    tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, or a file here
     experiment: str = "mcld"
 
 
