@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,10 @@ def _start_worker(free_places: Queue[_WorkerPlace]) -> None:
     place = free_places.get()
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(place.num_threads)
+    if "torch" in sys.modules:  # a script that imports it at the top did so here too, before this was said
+        import torch
+
+        torch.set_num_threads(place.num_threads)
     if place.device_id is not None:
         os.environ[VISIBLE_DEVICES] = place.device_id  # before PyTorch looks: then this GPU is its only one
     threading.Thread(target=_end_with_parent, daemon=True).start()
