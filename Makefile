@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH := 2.13.0 # the release that the lock is tested with; the package itself allows newer ones
+UV := 0.13.9
 UI_PORT ?= 5000
 # Tests of one file share their set-up, so a file stays on one worker; workers are the parallelism, not threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
@@ -31,12 +32,16 @@ help: ## this list
 
 install: $(INSTALLED) ## .venv with the exact versions of requirements.lock
 
+# uv installs the lock in a fraction of pip's time. PyTorch comes by pip, whose configuration is where a machine says which
+# build of it to take; where only pip knows a way to packages (a mirror in pip.conf), pip does the rest too.
 # The stamp comes last and names what it was made from: a half-made .venv is finished by the next run.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python >= 3.11 is needed and $(PYTHON) is {v[0]}.{v[1]}; make PYTHON=python3.11 …")'
 	@rm -f $@
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet 'uv==$(strip $(UV))' "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	$(BIN)/python -m pip check
 	@touch $@

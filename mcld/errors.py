@@ -43,3 +43,7 @@ class WorkerError(MCLDError):
 
 class StorageError(MCLDError):
     """An object store refuses, does not answer, or holds other bytes than were asked for."""
+
+
+class DamagedError(StorageError):
+    """What an object store sent is not what was put there."""

@@ -52,6 +52,8 @@ class Fault:
     times: int = 1
     skip: int = 0
     status: int = 500
+    code: str | None = None  # the store's word for it; default: the usual one
+    clock_minutes: float = 0  # by which the answer's date is off
     after_bytes: int = 0
 
 
@@ -205,14 +207,17 @@ class _Proxy(BaseHTTPRequestHandler):
 
     def _misbehave(self, fault: Fault, *, body: bytes) -> None:
         if fault.kind == "status":
-            code = ERROR_CODES[fault.status]
+            code = fault.code or ERROR_CODES[fault.status]
             text = (
                 f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>scripted</Message></Error>".encode()
             )
             data = b"" if self.command == "HEAD" else text
-            self._send(
-                fault.status, {"Content-Type": "application/xml", "Content-Length": str(len(data))}, data
-            )
+            headers = {
+                "Content-Type": "application/xml",
+                "Content-Length": str(len(data)),
+                "Date": self.date_time_string(time.time() + 60 * fault.clock_minutes),
+            }
+            self._send(fault.status, headers, data)
         elif fault.kind in ("reset", "stall"):
             self._go_silent(waits=fault.kind == "stall")
         elif fault.kind == "ignore_range":

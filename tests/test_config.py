@@ -138,3 +138,19 @@ def test_any_plain_data_is_accepted_or_refused_with_a_sentence(raw: dict[str, ob
         parse_params(raw, place="p.yaml")
     except ConfigError as error:
         assert str(error).startswith("p.yaml: ")
+
+
+@pytest.mark.parametrize("name", ["shards_url", "checkpoints_url"])
+def test_an_address_that_is_shown_holds_no_password(name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"runtime\.{name}: s3://bucket/set must hold no name and"
+    ) as caught:
+        parse_params({"runtime": {name: "s3://somebody:c4n4ry@bucket/set"}}, place="params.yaml")
+    assert "c4n4ry" not in str(caught.value)
+
+
+def test_checkpoints_are_copied_to_stores_only() -> None:
+    with pytest.raises(
+        ConfigError, match=r"runtime\.checkpoints_url: '/mnt/copies' is not of the form s3://"
+    ):
+        parse_params({"runtime": {"checkpoints_url": "/mnt/copies"}}, place="params.yaml")

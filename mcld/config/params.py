@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from mcld.config.conditions import DenseposeParams, FaceParams, LatentsParams, TextureParams
@@ -21,9 +21,10 @@ from mcld.config.model import (
     ReportParams,
     TrainParams,
 )
-from mcld.config.section import NonNegative, NonNegativeReal, Positive, Section
+from mcld.config.section import NonNegative, NonNegativeReal, Positive, PositiveReal, Section
 from mcld.errors import ConfigError
 from mcld.recipes import DEFAULT, Recipe, with_recipe
+from mcld.storage.addresses import without_credentials
 
 PARAMS_PATH = Path("params.yaml")
 
@@ -31,7 +32,11 @@ PARAMS_PATH = Path("params.yaml")
 class RuntimeParams(Section):
     """Speed and place only: nothing here is a dependency of any stage."""
 
-    num_workers: NonNegative = 0  # 0: one per core
+    num_workers: NonNegative = 0  # 0: one per core; with mapper ray: as many as the cluster holds
+    mapper: Literal["local", "ray"] = "local"  # where parts are made
+    ray_address: str | None = None  # host:port of the head; default: RAY_ADDRESS, or this machine's cluster
+    ray_cpus_per_worker: PositiveReal = 1.0
+    ray_gpus_per_worker: PositiveReal = 1.0  # of work that computes with a model
     device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU rounds differently, as another CPU does
     compile: bool = False  # train through torch.compile
     num_processes: NonNegative = 0  # of training on this machine; 0: one a GPU, one without GPUs
@@ -45,13 +50,34 @@ class RuntimeParams(Section):
     gradient_checkpointing: bool = False
     cuda_graphs: bool = False  # with compile
     shards_url: str | None = None  # default: the workspace's own
+    shards_cache_gib: NonNegativeReal = 0.0  # 0: none
+    shards_cache_dir: str | None = None  # default: .mcld/shards
     loader_workers: NonNegative = 0  # a training process; 0: a thread
     resident_gib: NonNegativeReal = 1.0
     keep_last_checkpoints: Positive = 2
     keep_every_steps: NonNegative = 0  # 0: none besides the last
+    checkpoints_url: str | None = None  # s3://bucket/prefix
     upload_checkpoints: bool = False
     tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, or a file here
     experiment: str = "mcld"
+
+    @field_validator("shards_url", "checkpoints_url")
+    @classmethod
+    def _holds_no_credentials(cls, address: str | None, info: ValidationInfo) -> str | None:
+        """It is shown in logs and in MLflow."""
+        if address is not None and address != without_credentials(address):
+            raise ValueError(
+                f"runtime.{info.field_name}: {without_credentials(address)} must hold no name and password; "
+                "give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            )
+        return address
+
+    @field_validator("checkpoints_url")
+    @classmethod
+    def _lies_in_a_store(cls, address: str | None) -> str | None:
+        if address is not None and not address.startswith("s3://"):
+            raise ValueError(f"runtime.checkpoints_url: '{address}' is not of the form s3://bucket/prefix")
+        return address
 
 
 class Params(Section):

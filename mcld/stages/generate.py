@@ -1,8 +1,9 @@
 """Stage `generate`: render the test pairs, and the rows that make their scores readable, as 8-bit PNGs.
 
-In parts, one process a GPU. A pair's noise comes from (seed, pair) alone, and a part is always made of equal
-batches: the bytes are the same on any number of processes, and after any interruption. In a batch of another
-size or with other neighbours sums may be added in another order, which moves a level by one here and there.
+In parts of one batch each, one process a GPU. A pair's noise comes from (seed, pair) alone, and a batch
+always has the same pairs: at an equal number of threads the bytes are the same on any number of processes,
+and after any interruption. With another batch size, other threads or another GPU sums are added in another
+order, which moves a level by one here and there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mcld.conditions.encoders import load_vae
 from mcld.config import DiffusionParams, GenerateParams, Params, RuntimeParams
@@ -23,7 +25,7 @@ from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.data.shards import ShardSet
 from mcld.devices import fitting_in_memory, pick_device
 from mcld.diffusion import Generators, seeded_generators
-from mcld.evaluation.protocols import resize, to_8_bit
+from mcld.evaluation.protocols import Row, generated_path, resize, to_8_bit
 from mcld.inference.generate import Generator, generator_after, latent_shape, sampling_schedule
 from mcld.inference.test_pairs import TestPair, choose_test_pairs, pair_seed
 from mcld.models import load_mcld
@@ -35,10 +37,9 @@ from mcld.storage import read_json, sha256_of_bytes, sha256_of_file, write_bytes
 from mcld.types import Report, Sample
 from mcld.workspace import Workspace
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PAIRS_NAME = "pairs.json"
-PAIRS_PER_PART = 16
-ROWS = ("generated", "wrong_source", "wrong_pose", "vae_reconstruction")
+ROWS: tuple[Row, ...] = ("generated", "wrong_source", "wrong_pose", "vae_reconstruction")
 SPLIT = "test"
 TestPairs = tuple[TestPair, ...]
 
@@ -104,19 +105,17 @@ class GenerateWork(PartWork[TestPairs]):
         return {"pairs": pairs, "model": self.source.model_sha256, "shards": self.source.shards_sha256}
 
     def build(self, payload: TestPairs, *, path: Path) -> PartOutput:
-        """Render in batches; write the list of images last."""
+        """Render one batch, row by row; write the list of images last."""
         renderer, hashes = load_renderer(self.source), dict[str, str]()
-        batch_size = self.source.params.batch_size
-        for start in range(0, len(payload), batch_size):
-            batch = payload[start : start + batch_size]
-            for row in ROWS:
-                with fitting_in_memory("generate.batch_size", value=batch_size):
-                    images = self._render(row, batch=batch, renderer=renderer)
-                for pair, image in zip(batch, images, strict=True):
-                    name = f"{row}/{pair.id}.png"
-                    data = encode_png(image)
-                    write_bytes(path.parent / name, data=data)
-                    hashes[name] = sha256_of_bytes(data)
+        noise = self._noise(payload, samples=renderer.samples)
+        for row in ROWS:
+            with fitting_in_memory("generate.batch_size", value=self.source.params.batch_size):
+                images = self._render(row, batch=payload, renderer=renderer, noise=noise)
+            for pair, image in zip(payload, images, strict=True):
+                image_path = generated_path(path.parent, row=row, pair_id=pair.id)
+                data = encode_png(image)
+                write_bytes(image_path, data=data)
+                hashes[image_path.relative_to(path.parent).as_posix()] = sha256_of_bytes(data)
         write_json(path, value=hashes)
         return PartOutput(num_items=len(payload))
 
@@ -131,18 +130,17 @@ class GenerateWork(PartWork[TestPairs]):
         """Let go of the model."""
         load_renderer.cache_clear()
 
-    def _render(self, row: str, *, batch: Sequence[TestPair], renderer: Renderer) -> list[np.ndarray]:
+    def _render(
+        self, row: Row, *, batch: Sequence[TestPair], renderer: Renderer, noise: tuple[torch.Generator, ...]
+    ) -> list[np.ndarray]:
         """A row's pictures of a batch, each (H, W, 3) uint8 at the size of the evaluation."""
-        params, samples = (
-            self.source.params,
-            [_sample(row, pair=pair, samples=renderer.samples) for pair in batch],
-        )
+        params = self.source.params
+        samples = [_sample(row, pair=pair, samples=renderer.samples) for pair in batch]
         if row == "vae_reconstruction":
             images = renderer.generator.reconstruct(samples)
         else:
             # The same noise for all rows of a pair: they differ in what is asked for.
-            noise = self._noise(batch, shape_CHW=latent_shape(samples[0]))
-            images = renderer.generator.render(samples, generator=noise, params=params)
+            images = renderer.generator.render(samples, generator=_begun_anew(noise), params=params)
         framing = renderer.samples.framing
         return [
             resize(
@@ -153,15 +151,26 @@ class GenerateWork(PartWork[TestPairs]):
             for sample, image in zip(samples, images.permute(0, 2, 3, 1).numpy(), strict=True)
         ]
 
-    def _noise(self, batch: Sequence[TestPair], *, shape_CHW: tuple[int, int, int]) -> Generators:
-        """Where a batch's noise comes from, whatever was rendered before."""
-        seed = self.source.params.seed
-        if self.source.params.noise_stream == "global":
-            return generator_after(seed, num_rows=batch[0].number, shape_CHW=shape_CHW)
-        return seeded_generators([pair_seed(seed, source=pair.source, target=pair.target) for pair in batch])
+    def _noise(self, batch: Sequence[TestPair], *, samples: Samples) -> tuple[torch.Generator, ...]:
+        """Where a batch's noise comes from, whatever was rendered before: one stream, or one a pair."""
+        seed, numbers = self.source.params.seed, [pair.number for pair in batch]
+        if self.source.params.noise_stream == "pair":
+            seeds = [pair_seed(seed, source=pair.source, target=pair.target) for pair in batch]
+            return tuple(seeded_generators(seeds))
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "a stream has no gaps"
+        shape = latent_shape(_sample("generated", pair=batch[0], samples=samples))
+        return (generator_after(seed, num_rows=numbers[0], shape_CHW=shape),)
 
 
-def _sample(row: str, *, pair: TestPair, samples: Samples) -> Sample:
+def _begun_anew(noise: tuple[torch.Generator, ...]) -> Generators:
+    """Generators in the state of these, which stay as they are: finding a place in a long stream is slow."""
+    copies = [torch.Generator() for _ in noise]
+    for copy, original in zip(copies, noise, strict=True):
+        copy.set_state(original.get_state())
+    return copies if len(copies) > 1 else copies[0]
+
+
+def _sample(row: Row, *, pair: TestPair, samples: Samples) -> Sample:
     source = pair.wrong_source if row == "wrong_source" else pair.source
     target = pair.wrong_pose if row == "wrong_pose" else pair.target
     return samples.sample_for(source=source, target=target)
@@ -177,7 +186,7 @@ def run(params: Params, *, workspace: Workspace, mapper: Mapper) -> Report:
         out_dir=out_dir,
         settings=params.generate.model_dump(mode="json"),
         format_version=FORMAT_VERSION,
-        plans=_plans(pairs),
+        plans=part_plans(pairs, batch_size=params.generate.batch_size),
         work=GenerateWork(source=source),
         mapper=mapper,
     )
@@ -223,9 +232,9 @@ def _remove_other_images(out_dir: Path, *, pairs: TestPairs) -> None:
                 path.unlink()
 
 
-def _plans(pairs: TestPairs) -> list[PartPlan[TestPairs]]:
-    starts = range(0, len(pairs), PAIRS_PER_PART)
+def part_plans(pairs: TestPairs, *, batch_size: int) -> list[PartPlan[TestPairs]]:
+    """One part a batch: what is made again after an interruption is what was made before."""
     return [
-        PartPlan(index=index, name=part_name(index), payload=pairs[start : start + PAIRS_PER_PART])
-        for index, start in enumerate(starts)
+        PartPlan(index=index, name=part_name(index), payload=pairs[start : start + batch_size])
+        for index, start in enumerate(range(0, len(pairs), batch_size))
     ]

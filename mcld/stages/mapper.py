@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from mcld.errors import WorkerError
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
+
+    from mcld.workspace import Workspace
 
 # OpenMP, two libraries of linear algebra, OpenCV
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
@@ -98,6 +101,15 @@ class _WorkerPlace:
     num_threads: int = 1
 
 
+def mapper_of(runtime: RuntimeParams, *, workspace: Workspace) -> Mapper:
+    """What `runtime.mapper` names, for the stages of a workspace that is locked while they run."""
+    if runtime.mapper == "ray":
+        from mcld.stages.ray_mapper import RayMapper
+
+        return RayMapper.of(runtime, workspace=workspace)
+    return local_mapper(runtime)
+
+
 def local_mapper(runtime: RuntimeParams) -> LocalMapper:
     """The mapper of a machine: its cores, and its GPUs unless `runtime.device` forbids them."""
     device_ids = () if runtime.device == "cpu" else None
@@ -148,6 +160,10 @@ def _start_worker(free_places: Queue[_WorkerPlace]) -> None:
     place = free_places.get()
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(place.num_threads)
+    if "torch" in sys.modules:  # a script that imports it at the top did so here too, before this was said
+        import torch
+
+        torch.set_num_threads(place.num_threads)
     if place.device_id is not None:
         os.environ[VISIBLE_DEVICES] = place.device_id  # before PyTorch looks: then this GPU is its only one
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -17,6 +17,7 @@ from mcld.config.section import VAE_FACTOR
 from mcld.data.loader import Loader, Samples
 from mcld.data.manifest import write_manifest
 from mcld.data.outfits import OutfitEncoder
+from mcld.data.shard_copy import open_copy
 from mcld.diffusion import NoiseSchedule
 from mcld.errors import MCLDError, TrainingStoppedError
 from mcld.faults import passing
@@ -29,7 +30,7 @@ from mcld.stages.training_flops import kept_flops_per_row
 from mcld.stages.training_metrics import peak_of
 from mcld.stages.training_record import SampleRenderer, TrainingRecord, write_loss
 from mcld.storage import sha256_of_file
-from mcld.tracking import TrackedRun
+from mcld.tracking import TrackedRun, shown
 from mcld.training.distributed import Ranks
 from mcld.training.loop import TrainingProgress, TrainingSettings, train_model
 from mcld.training.step import EmbeddingFacts
@@ -69,6 +70,14 @@ class Task:
 def settings_of(params: Params) -> dict[str, object]:
     """The sections that shape the model."""
     return {name: getattr(params, name).model_dump(mode="json") for name in TRAINING_SECTIONS}
+
+
+def shown_params(params: Params) -> dict[str, object]:
+    """All settings as plain data, without the password that the tracking server's address may hold."""
+    runtime = params.runtime
+    if runtime.tracking_uri is not None:
+        runtime = runtime.model_copy(update={"tracking_uri": shown(runtime.tracking_uri)})
+    return params.model_copy(update={"runtime": runtime}).model_dump(mode="json")
 
 
 def checkpoints_dir(workspace: Workspace) -> Path:
@@ -177,7 +186,7 @@ def _settings(
         fingerprint=task.identity,
         checkpoint_dir=checkpoints_dir(task.workspace),
         record={
-            "params": params.model_dump(mode="json"),
+            "params": shown_params(params),
             "identity": task.identity,
             "model": model.config.to_dict(),
         },
@@ -200,7 +209,7 @@ def _flops(task: Task, *, model: MCLD, loader: Loader) -> float:
 def _loader(task: Task, *, encoder: OutfitEncoder | None, pin: bool) -> Loader:
     params = task.params
     return Loader.open(
-        params.runtime.shards_url or task.shards_dir,
+        open_copy(task.shards_dir, runtime=params.runtime, state_dir=task.workspace.state_dir),
         split="train",
         batch_size=params.train.batch_size,
         seed=params.train.seed,

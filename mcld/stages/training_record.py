@@ -93,7 +93,7 @@ class TrainingRecord:
         self.tell_checkpoints(progress)
 
     def tell_checkpoints(self, progress: TrainingProgress) -> None:
-        """Checkpoints that are whole on disk by now, once each."""
+        """Checkpoints that are whole on disk by now, once each, and how many were copied."""
         for checkpoint in progress.saved:
             if checkpoint.step not in self._told_checkpoints:
                 self._told_checkpoints.add(checkpoint.step)
@@ -103,6 +103,13 @@ class TrainingRecord:
                     step=checkpoint.step,
                     upload=self.params.runtime.upload_checkpoints,
                 )
+        if self.params.runtime.checkpoints_url is not None:
+            counts = {
+                "train.checkpoints_copied": float(progress.num_copied),
+                "train.checkpoint_copy_failures": float(progress.num_copy_failures),
+            }
+            # The last ones are told twice: when they are on their way, and when they have arrived.
+            self.tracked.log_metrics(counts, step=progress.step, corrects=True)
 
     def on_sample(self, progress: TrainingProgress) -> None:
         """Render the fixed sample pairs with the averaged weights."""

@@ -64,6 +64,15 @@ def upload_in_parts(
     _send(parts, bucket=bucket, key=key, upload_id=created["UploadId"], done={}, settings=settings)
 
 
+def abort_uploads(*, bucket: S3Bucket, prefix: str) -> None:
+    """End all uploads that were begun under a prefix and never finished. Raises as `S3Bucket.call` does."""
+    found = bucket.call(
+        lambda client: client.list_multipart_uploads(Bucket=bucket.name, Prefix=prefix), key=prefix
+    )
+    for upload in found.get("Uploads", ()):
+        _abort(upload["UploadId"], bucket=bucket, key=upload["Key"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
     """How a file is cut. Parts are numbered from 1, as the store does."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcld.errors import ConfigError, DataError, MCLDError, StorageError
+from mcld.storage.addresses import without_credentials
 from mcld.storage.retries import DEFAULT_RETRIES, Retries
 from mcld.storage.s3_errors import code_of, credential_source, explained, failures, given_up, is_transient
 
@@ -116,6 +117,24 @@ class S3Bucket:
                 num_failed += 1
                 self._pause_or_raise(error, key=key, num_failed=num_failed)
 
+    def keys(self, prefix: str) -> list[str]:
+        """Keys of all objects whose key begins with `prefix`. Raises StorageError as `call` does."""
+        found: list[str] = []
+        after: dict[str, str] = {}
+        while True:
+            page = self._listed(prefix, after=after)
+            found += [entry["Key"] for entry in page.get("Contents", ())]
+            if not page.get("IsTruncated"):
+                return found
+            after = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _listed(self, prefix: str, *, after: dict[str, str]) -> dict[str, Any]:
+        def ask(client: BaseClient) -> dict[str, Any]:
+            answer: dict[str, Any] = client.list_objects_v2(Bucket=self.name, Prefix=prefix, **after)
+            return answer
+
+        return self.call(ask, key=None)
+
     def remove(self, key: str) -> None:
         """Delete an object, if it is there. Raises StorageError as `call` does."""
         self.call(lambda client: client.delete_object(Bucket=self.name, Key=key), key=key)
@@ -189,9 +208,8 @@ class S3Bucket:
         try:
             made = _connect(self.endpoint, retries=self.retries)
         except (BotoCoreError, ValueError) as error:  # an unknown profile; an endpoint that is no address
-            raise StorageError(
-                f"{self.place(key)}: {error}; correct the AWS settings of this machine"
-            ) from error
+            said = without_credentials(str(error))
+            raise StorageError(f"{self.place(key)}: {said}; correct this machine's AWS settings") from error
         return self._connections.setdefault(os.getpid(), made)
 
 
@@ -207,6 +225,11 @@ class S3Folder:
         """The folder at `s3://bucket/prefix`. Raises ConfigError when the address names no bucket."""
         scheme, _, rest = place.partition("://")
         bucket, _, prefix = rest.partition("/")
+        if "@" in bucket:
+            raise ConfigError(
+                f"{without_credentials(place)}: an address in an object store holds no name and password; "
+                "give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            )
         if scheme != "s3" or not bucket:
             raise ConfigError(f"{place}: not an address in an object store; write s3://bucket/prefix")
         return cls(S3Bucket(bucket, endpoint, retries), prefix.strip("/"))
@@ -223,6 +246,15 @@ class S3Folder:
     def facts(self, name: str) -> ObjectFacts | None:
         """What the store says of a file; None when it is missing. Raises StorageError as `read` does."""
         return self.bucket.facts(self.key(name))
+
+    def below(self, name: str) -> S3Folder:
+        """A folder in this one."""
+        return S3Folder(self.bucket, self.key(name))
+
+    def names(self) -> list[str]:
+        """Of all files, those in folders below too. Raises StorageError as `read` does."""
+        start = self.key("")
+        return [key.removeprefix(start) for key in self.bucket.keys(start)]
 
     def size(self, name: str) -> int | None:
         """Bytes of a file; None when there is no such file. Raises StorageError as `read` does."""

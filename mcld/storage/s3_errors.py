@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from mcld.errors import DataError, MCLDError, StorageError
+from mcld.storage.addresses import without_credentials
 
 if TYPE_CHECKING:
     from botocore.session import Session
@@ -36,6 +39,7 @@ CREDENTIAL_SOURCES = {
     "shared-credentials-file": "the shared credentials file",
     "sso": "single sign-on",
 }
+MAX_SKEW_MINUTES = 15  # what Amazon, and those who follow it, allow a signature's time to differ
 OF_A_PROFILE = frozenset({"assume-role", "config-file", "custom-process", "shared-credentials-file", "sso"})
 
 
@@ -85,7 +89,7 @@ def explained(error: Exception, *, place: str, has_key: bool, endpoint: str, cre
 
     status, code = status_of(error), code_of(error)
     said = f"HTTP {status} {code}".rstrip() if status else _first_line(error)
-    told = f"endpoint {endpoint}, credentials: {credentials}"
+    told = f"endpoint {without_credentials(endpoint)}, credentials: {credentials}"
     if isinstance(error, NoCredentialsError):
         return StorageError(
             f"{place}: no credentials were found ({told}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
@@ -97,6 +101,12 @@ def explained(error: Exception, *, place: str, has_key: bool, endpoint: str, cre
         return StorageError(f"{place}: somebody else ended this upload ({told}); repeat the command")
     if status == 404:
         return DataError(f"{place}: not found ({told}); check the address, or push it there")
+    skew = clock_skew_minutes(error)
+    if code == "RequestTimeTooSkewed" or (status == 403 and abs(skew) > MAX_SKEW_MINUTES):
+        return StorageError(
+            f"{place}: this machine's clock is {_by_how_much(skew)} the store's, which refuses what it "
+            f"signs so ({told}); set the clock, e.g. by `timedatectl set-ntp true`, and repeat the command"
+        )
     if status in (401, 403):
         return StorageError(
             f"{place}: access denied ({said}; {told}); check what these credentials may do"
@@ -112,9 +122,30 @@ def given_up(error: Exception, *, place: str, num_tries: int, endpoint: str) -> 
     status, code = status_of(error), code_of(error)
     said = f"HTTP {status} {code}".rstrip() if status else _first_line(error)
     return StorageError(
-        f"{place}: gave up after {num_tries} tries, the last: {said} (endpoint {endpoint}); "
+        f"{place}: gave up after {num_tries} tries, the last: {said} "
+        f"(endpoint {without_credentials(endpoint)}); "
         "repeat the command later"
     )
+
+
+def clock_skew_minutes(error: Exception) -> float:
+    """How far this clock is ahead of the store's, by the answer's date; 0 where it has none.
+
+    An answer to HEAD has no body that could name the reason of a refusal, but it has a date.
+    """
+    response = getattr(error, "response", None)
+    headers = response["ResponseMetadata"].get("HTTPHeaders", {}) if isinstance(response, dict) else {}
+    try:
+        theirs = parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return 0.0
+    return (datetime.now(UTC) - theirs).total_seconds() / 60
+
+
+def _by_how_much(skew_minutes: float) -> str:
+    if abs(skew_minutes) < 1:
+        return "too far from"
+    return f"{abs(skew_minutes):,.0f} minutes {'ahead of' if skew_minutes > 0 else 'behind'}"
 
 
 def credential_source(session: Session) -> str:
@@ -133,4 +164,4 @@ def credential_source(session: Session) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return without_credentials((str(error).splitlines() or [type(error).__name__])[0].rstrip("."))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcld.errors import DataError, StorageError
+from mcld.errors import DamagedError, DataError, StorageError
 from mcld.progress import track
 from mcld.storage.files import atomic_path, sha256_of_file
 from mcld.storage.multipart import DEFAULT_TRANSFER, TransferSettings, put_bytes, upload_in_parts
@@ -92,7 +92,8 @@ def download_file(
     """Fetch a file whole or not at all; False when `path` is that file already.
 
     `sha256` is what it must have; without it, what the object says of itself. Raises DataError when the
-    object is missing or `path` cannot be written, StorageError when the store fails or its bytes are others.
+    object is missing or `path` cannot be written, DamagedError when its bytes are others, StorageError when
+    the store fails.
     """
     place = f"{folder.place}/{name}"
     facts = folder.facts(name)
@@ -107,7 +108,7 @@ def download_file(
         _fetch(temporary, folder=folder, name=name, facts=facts, settings=settings)
         found = sha256_of_file(temporary)
         if found != expected:
-            raise StorageError(
+            raise DamagedError(
                 f"{place}: damaged: sha256 {found[:12]}…, expected {expected[:12]}…; push it again"
             )
     return True

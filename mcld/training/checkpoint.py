@@ -7,7 +7,8 @@ and renamed by the first process when all files, and last the record with their 
 Of the run's own checkpoints the newest `keep_last` stay, and every one whose step `keep_every` divides; older
 ones go only when a newer one is complete. Runs with other parameters or data have folders of their own: of
 each the newest checkpoint stays for ever, with those that it was told to keep, and a warning says how much
-that is; the rest is removed, saying so. Folders are shared: all processes must see the same files.
+that is; the rest is removed, saying so. Folders are shared: all processes must see the same files. Copies in
+an object store, if wanted, are made and fetched by the first process: see checkpoint_copies.py.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mcld.errors import CheckpointError, MCLDError
+from mcld.errors import CheckpointError, DamagedError, MCLDError, StorageError
 from mcld.faults import passing
 from mcld.storage import remove_leftovers, replace_dir, sync_dir, write_json
+from mcld.training.checkpoint_copies import CheckpointCopies
 from mcld.training.checkpoint_files import (
     FORMAT_VERSION,
     RECORD_NAME,
@@ -83,8 +85,10 @@ class CheckpointStore:
         facts: Mapping[str, object],
         file_bytes: int,
         peers: Peers,
+        copies: CheckpointCopies | None,
     ) -> None:
         self.stall_s = 0.0
+        self.copies = copies
         self._run_dir = run_dir(directory, fingerprint=fingerprint)
         self._fingerprint = fingerprint
         self._keep_last, self._keep_every = keep_last, keep_every
@@ -107,6 +111,7 @@ class CheckpointStore:
         keep_every: int,
         facts: Mapping[str, object],
         file_bytes: int = FILE_BYTES,
+        copies: CheckpointCopies | None = None,
     ) -> CheckpointStore:
         """The store of the run with this fingerprint, cleared of what killed runs left half written.
 
@@ -129,6 +134,7 @@ class CheckpointStore:
             facts=facts,
             file_bytes=file_bytes,
             peers=peers,
+            copies=copies,
         )
 
     @property
@@ -139,15 +145,21 @@ class CheckpointStore:
     def resume(self, state: TrainingState) -> int:
         """Load the newest valid checkpoint of this run into `state`; returns the next step, 0 without one.
 
-        Damaged ones are passed over with a warning. Raises CheckpointError when tensors do not fit.
+        A copy in the object store is fetched where it is newer, or where the own one is damaged. Damaged ones
+        are passed over with a warning. Raises CheckpointError when tensors do not fit, StorageError when a
+        copy cannot be fetched, or there is no checkpoint here and the store does not say whether it has one.
         """
         self.finish()
-        for step in reversed(self._peers.first(lambda: saved_steps(self._run_dir))):
+        for step, is_copy in self._peers.first(self._candidates):
             path = step_dir(self._run_dir, step=step)
             try:
+                if is_copy:
+                    self._peers.first(lambda: self._fetch(step, target=path))  # noqa: B023  # called at once
                 record = self._peers.first(lambda: read_record(path, fingerprint=self._fingerprint))  # noqa: B023  # called at once
                 check_files(path, record=record, peers=self._peers)
             except MCLDError as error:
+                if isinstance(error, StorageError) and not isinstance(error, DamagedError):
+                    raise
                 self._say(logging.WARNING, f"{error}; it is not used")
                 continue
             self._peers.agree(lambda: self._load(path, state=state))  # noqa: B023  # called at once
@@ -169,6 +181,12 @@ class CheckpointStore:
             snapshot = self._staging.copy(state)
             self._under_way = self._writer.submit(self._write, snapshot, step)
         self.stall_s = time.perf_counter() - started
+
+    def close(self) -> None:
+        """Wait as `finish` does, and until what can be copied is."""
+        self.finish()
+        if self.copies is not None:
+            self.copies.finish()
 
     def finish(self) -> None:
         """Wait until the save under way is complete; raises what it raised."""
@@ -228,11 +246,35 @@ class CheckpointStore:
             sync_dir(temporary)
             passing("train:checkpoint_recorded")
             replace_dir(temporary, target=target)
-        return checkpoint_at(target)
+        checkpoint = checkpoint_at(target)
+        if self.copies is not None:
+            self.copies.send(checkpoint)
+        return checkpoint
 
     def _prune(self, *, step: int) -> None:
-        prune(self._run_dir, step=step, keep_last=self._keep_last, keep_every=self._keep_every)
+        sending = () if self.copies is None else (self.copies.sending_step,)
+        prune(
+            self._run_dir, step=step, keep_last=self._keep_last, keep_every=self._keep_every, spared=sending
+        )
         passing("train:checkpoint_pruned")
+
+    def _candidates(self) -> list[tuple[int, bool]]:
+        """Steps to resume from, newest first, and whether as a copy from the store. By the first process."""
+        here = saved_steps(self._run_dir)
+        there: list[int] = []
+        if self.copies is not None:
+            try:
+                there = self.copies.steps()
+            except StorageError as error:
+                if not here:
+                    raise
+                logger.warning("%s; the newest checkpoint here is used", error)
+        every = [(step, False) for step in here] + [(step, True) for step in there]
+        return sorted(every, key=lambda candidate: (-candidate[0], candidate[1]))
+
+    def _fetch(self, step: int, *, target: Path) -> None:
+        assert self.copies is not None
+        self.copies.fetch(step, target=target)
 
     def _load(self, path: Path, *, state: TrainingState) -> None:
         stored = stored_tensors(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from mcld.errors import DataError
@@ -37,14 +37,23 @@ def saved_steps(folder: Path) -> list[int]:
     return _steps_of(folder.glob("step-*"))
 
 
-def prune(folder: Path, *, step: int, keep_last: int, keep_every: int) -> list[int]:
+def outdated(steps: Sequence[int], *, keep_last: int, keep_every: int) -> list[int]:
+    """Of `steps`, ascending, those before the newest `keep_last`, except where `keep_every` divides them."""
+    return [step for step in steps[:-keep_last] if not (keep_every and step % keep_every == 0)]
+
+
+def prune(
+    folder: Path, *, step: int, keep_last: int, keep_every: int, spared: Collection[int | None] = ()
+) -> list[int]:
     """Remove what is older than the newest `keep_last`, except where `keep_every` divides the step.
 
     `step` is the newest that is known to be good. Later ones, which a resumed run passed over as damaged, are
-    left to be replaced, and do not count. Returns the steps that are gone.
+    left to be replaced, and do not count. `spared` ones stay for now. Returns the steps that are gone.
     """
     steps = [saved for saved in saved_steps(folder) if saved <= step]
-    old = [saved for saved in steps[:-keep_last] if not (keep_every and saved % keep_every == 0)]
+    old = [
+        saved for saved in outdated(steps, keep_last=keep_last, keep_every=keep_every) if saved not in spared
+    ]
     for saved in old:
         shutil.rmtree(step_dir(folder, step=saved))
     return old

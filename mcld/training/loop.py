@@ -19,6 +19,7 @@ from mcld.faults import passing
 from mcld.models import MCLD
 from mcld.progress import track
 from mcld.training.checkpoint import CheckpointStore
+from mcld.training.checkpoint_copies import CheckpointCopies
 from mcld.training.distributed import Ranks, alone, lost_ranks_explained
 from mcld.training.feeding import BatchSource, batch_part, prepared, read_ahead
 from mcld.training.interruption import StopRequests, asked_by, stop_requests
@@ -68,7 +69,7 @@ def train_model(
         except Exception:
             # The others may be gone, and finishing is done together.
             if not ranks.is_distributed:
-                training.store.finish()
+                training.store.close()
             raise
         return training.progress(settings.train.steps)
 
@@ -104,6 +105,7 @@ class _Training:
             keep_last=runtime.keep_last_checkpoints,
             keep_every=runtime.keep_every_steps,
             facts=settings.record,
+            copies=_copies(settings),
         )
         first_step = store.resume(learner.state)
         learner.resumed(first_step)
@@ -123,16 +125,19 @@ class _Training:
             source = stack.enter_context(self._source(batches))
             for step in self._steps():
                 self._step(step, source=source, requests=requests)
-        self.store.finish()
+        self.store.close()
 
     def progress(self, done: int) -> TrainingProgress:
         """What listeners see after `done` steps."""
+        copies = self.store.copies
         return TrainingProgress(
             step=done,
             average=self.learner.averaged,
             losses=self.learner.losses(done),
             saved=tuple(self.store.saved),
             save_stall_s=self.store.stall_s,
+            num_copied=0 if copies is None else copies.num_sent,
+            num_copy_failures=0 if copies is None else copies.num_failed,
         )
 
     def _step(self, step: int, *, source: Iterator[PreparedBatch], requests: StopRequests) -> None:
@@ -161,7 +166,7 @@ class _Training:
             self.learner.skipped.raise_if_too_many(step=step + 1)
         asked = asked_by(taken.totals.stops)
         if asked is not None:
-            self.store.finish()
+            self.store.close()
             raise TrainingStoppedError(
                 f"training: stopped by {asked.name} after step {step + 1} of {self.settings.train.steps}, "
                 "which is saved; repeat the command to go on"
@@ -200,3 +205,15 @@ class _Training:
         if self.ranks.is_first:
             return track(steps, description="training", total=len(steps))
         return iter(steps)
+
+
+def _copies(settings: TrainingSettings) -> CheckpointCopies | None:
+    runtime = settings.runtime
+    if runtime.checkpoints_url is None:
+        return None
+    return CheckpointCopies.at(
+        runtime.checkpoints_url,
+        fingerprint=settings.fingerprint,
+        keep_last=runtime.keep_last_checkpoints,
+        keep_every=runtime.keep_every_steps,
+    )

@@ -49,6 +49,8 @@ class TrainingProgress:
     losses: list[float]
     saved: tuple[Checkpoint, ...] = ()  # whole on disk by now; the newest may still be on its way
     save_stall_s: float = 0.0  # what the last save kept training waiting
+    num_copied: int = 0  # checkpoints that this process has sent to the object store
+    num_copy_failures: int = 0
 
 
 class TrainingListener(Protocol):

@@ -13,6 +13,9 @@ from mcld.workspace import Workspace
 from tests.metric_weights import write_weights
 from tests.stages.tiny_latents import CACHED, UNCACHED, packed, write_textured
 from tests.stages.tiny_pipeline import run_data_stages
+from tests.stores import server, store
+
+__all__ = ["server", "store"]
 
 
 @pytest.fixture(scope="session")

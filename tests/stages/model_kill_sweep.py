@@ -1,6 +1,7 @@
 """Kill the model stages at their points, repeat them, compare with an undisturbed run; see kill_sweep.py.
 
-`python -m tests.stages.model_kill_sweep FOLDER` prints one JSON object: kills by stage, and what differed.
+`python -m tests.stages.model_kill_sweep FOLDER` prints one JSON object: what the repeated run could reuse,
+by stage and kill, and what differed.
 """
 
 from __future__ import annotations
@@ -43,10 +44,16 @@ KILLS = {
         "train:model_written:1",
         "train:manifest_written:1",
     ),
-    "generate": ("generate:part_started:1", "generate:part_written:1", "generate:manifest_written:1"),
+    "generate": (
+        "generate:part_started:1",
+        "generate:part_written:2",
+        "generate:record_written:2",
+        "generate:manifest_written:1",
+    ),
 }
 # What the stages import when run; imported here once instead of in each of forty children.
 IMPORTED_WHEN_RUN = ("mcld.stages.training", "mcld.tracking.store", "mlflow", "torch.distributed.checkpoint")
+REUSED_NAME = "reused.txt"  # of the last run in a child
 STATE_OF_TRAINING = ("checkpoints", "runs")
 
 
@@ -64,25 +71,28 @@ def main(folder: Path) -> None:
     os.wait()
     for stage in DATA_STAGES:
         assert run_in_child(stage, workspace=workspace) == 0, stage
-    differences = [fault for stage in KILLS for fault in sweep(stage, workspace=workspace)]
-    num_kills = {stage: len(kills) for stage, kills in KILLS.items()}
-    sys.stdout.write(json.dumps({"num_kills": num_kills, "differences": differences}) + "\n")
+    num_reused, differences = dict[str, dict[str, int]](), list[str]()
+    for stage in KILLS:
+        num_reused[stage], differing = sweep(stage, workspace=workspace)
+        differences += differing
+    sys.stdout.write(json.dumps({"num_reused": num_reused, "differences": differences}) + "\n")
 
 
-def sweep(stage: str, *, workspace: Workspace) -> list[str]:
-    """The kills after which the repeated run ended in other bytes."""
+def sweep(stage: str, *, workspace: Workspace) -> tuple[dict[str, int], list[str]]:
+    """What each repeated run could reuse, by kill; the kills after which it ended in other bytes."""
     assert run_in_child(stage, workspace=workspace) == 0, stage
     expected = outputs(stage, workspace=workspace)
-    differences = []
+    num_reused, differences = {}, []
     for fault in KILLS[stage]:
         shutil.rmtree(workspace.stage_dir(stage))
         for name in STATE_OF_TRAINING if stage == "train" else ():
             shutil.rmtree(workspace.state_dir / name, ignore_errors=True)
         assert run_in_child(stage, workspace=workspace, fault=fault) == -signal.SIGKILL, fault
         assert run_in_child(stage, workspace=workspace) == 0, fault
+        num_reused[fault.removeprefix(f"{stage}:")] = int((workspace.root / REUSED_NAME).read_text())
         if outputs(stage, workspace=workspace) != expected:
             differences.append(fault)
-    return differences
+    return num_reused, differences
 
 
 def outputs(stage: str, *, workspace: Workspace) -> dict[str, bytes]:
@@ -102,7 +112,8 @@ def run_in_child(stage: str, *, workspace: Workspace, fault: str | None = None) 
         torch.set_num_threads(1)
         exit_code = 1
         try:
-            run_stage(stage, MODEL_PARAMS, workspace=workspace, mapper=SerialMapper())
+            report = run_stage(stage, MODEL_PARAMS, workspace=workspace, mapper=SerialMapper())
+            (workspace.root / REUSED_NAME).write_text(str(report.num_reused))
             exit_code = 0
         except MCLDError as error:
             sys.stderr.write(f"{stage}: {error}\n")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from mcld.config import RuntimeParams
 from mcld.errors import DataError, WorkerError
-from mcld.stages.mapper import LocalMapper, Mapper, SerialMapper, local_mapper
+from mcld.stages.mapper import THREAD_VARIABLES, LocalMapper, Mapper, SerialMapper, local_mapper
+from tests.workspaces import CHECKOUT
 
 
 def square(number: int) -> int:
@@ -72,3 +76,30 @@ def test_forbidding_gpus_leaves_no_device() -> None:
     assert local_mapper(RuntimeParams(num_workers=3, device="cpu")) == LocalMapper(
         num_workers=3, device_ids=()
     )
+
+
+SCRIPT = """
+import os, sys, time
+import torch
+from mcld.stages.mapper import LocalMapper
+
+def threads(_):
+    time.sleep(0.2)
+    return torch.get_num_threads()
+
+if __name__ == "__main__":
+    mapper = LocalMapper(num_workers=6, device_ids=("0", "1"))
+    print(set(mapper.map(threads, range(2), description="latents", uses_device=True)))
+"""
+
+
+def test_workers_of_a_script_that_imports_torch_first_keep_to_their_threads(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    for name in THREAD_VARIABLES:
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, str(path)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "{3}", done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from PIL import Image
 
 from mcld.config import Params
 from mcld.data.codec import decode_image
+from mcld.inference.test_pairs import TestPair
 from mcld.models import load_config
 from mcld.recipes import FIELDS
 from mcld.stages import generate, run_stage
 from mcld.stages.mapper import LocalMapper, Mapper, SerialMapper
-from mcld.stages.parts import PartPlan, part_name, run_parts
+from mcld.stages.parts import run_parts
 from mcld.tracking import default_uri
 from mcld.workspace import Workspace
 from tests.stages.tiny_weights import MODEL_PARAMS, params_with
@@ -34,13 +34,13 @@ pytestmark = pytest.mark.slow
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     workspace: Workspace
-    num_kills: dict[str, int]
+    num_reused: dict[str, dict[str, int]]
     differences: list[str]
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
-    """All model stages on tiny untrained weights, killed at eighteen points and repeated."""
+    """All model stages on tiny untrained weights, killed at nineteen points and repeated."""
     folder = tmp_path_factory.mktemp("sweep")
     done = subprocess.run(
         [sys.executable, "-m", "tests.stages.model_kill_sweep", str(folder)],
@@ -52,13 +52,20 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     return Sweep(
-        workspace=Workspace(root=folder), num_kills=found["num_kills"], differences=found["differences"]
+        workspace=Workspace(root=folder), num_reused=found["num_reused"], differences=found["differences"]
     )
 
 
 def test_a_killed_stage_run_again_ends_in_the_bytes_of_an_undisturbed_run(sweep: Sweep) -> None:
-    assert sweep.num_kills == {"weights": 3, "latents": 4, "shards": 0, "train": 8, "generate": 3}
+    num_kills = {stage: len(kills) for stage, kills in sweep.num_reused.items()}
+    assert num_kills == {"weights": 3, "latents": 4, "shards": 0, "train": 8, "generate": 4}
     assert sweep.differences == []
+
+
+def test_what_was_rendered_before_a_kill_is_reused_batch_by_batch(sweep: Sweep) -> None:
+    assert sweep.num_reused["generate"] == {
+        "part_started:1": 0, "part_written:2": 1, "record_written:2": 2, "manifest_written:1": 3
+    }  # fmt: skip
 
 
 def test_training_leaves_model_curve_and_sample_grids(sweep: Sweep) -> None:
@@ -106,16 +113,13 @@ def pictures(workspace: Workspace) -> dict[str, bytes]:
 def rendered(
     workspace: Workspace, *, params: Params, pairs: generate.TestPairs, mapper: Mapper, out_dir: Path
 ) -> dict[str, bytes]:
-    """All pictures of those pairs, in parts of three."""
+    """All pictures of those pairs, in batches as large as `generate.batch_size` says."""
     run_parts(
         "generate",
         out_dir=out_dir,
         settings={},
         format_version=1,
-        plans=[
-            PartPlan(index=index, name=part_name(index), payload=pairs[3 * index : 3 * index + 3])
-            for index in range(math.ceil(len(pairs) / 3))
-        ],
+        plans=generate.part_plans(pairs, batch_size=params.generate.batch_size),
         work=generate.GenerateWork(source=generate.renderer_source(params, workspace=workspace)),
         mapper=mapper,
     )
@@ -132,7 +136,7 @@ def assert_alike(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
 
 
 def test_neither_processes_nor_batches_nor_order_change_a_pair(sweep: Sweep, tmp_path: Path) -> None:
-    params = params_with(MODEL_PARAMS, section="generate", num_pairs=0)
+    params = params_with(MODEL_PARAMS, section="generate", num_pairs=0, batch_size=3)
     pairs = generate.chosen_pairs(params, workspace=sweep.workspace)
     assert len(pairs) == 8
     render = partial(rendered, sweep.workspace)
@@ -140,15 +144,29 @@ def test_neither_processes_nor_batches_nor_order_change_a_pair(sweep: Sweep, tmp
     assert len(expected) == 4 * len(pairs)
     two_gpus = LocalMapper(num_workers=2, device_ids=("0", "1"))
     assert render(params=params, pairs=pairs, mapper=two_gpus, out_dir=tmp_path / "several") == expected
-    small = params_with(params, section="generate", batch_size=2)
-    backwards = pairs[::-1]
-    found = render(params=small, pairs=backwards, mapper=SerialMapper(), out_dir=tmp_path / "backwards")
+    alone = params_with(params, section="generate", batch_size=1)
+    found = render(params=alone, pairs=pairs, mapper=SerialMapper(), out_dir=tmp_path / "alone")
     assert_alike(found, expected)
-    kept = (tmp_path / "serial" / "generated" / "000001.png").stat().st_mtime_ns
-    (tmp_path / "serial" / "wrong_pose" / "000004.png").write_bytes(b"damaged")
-    again = render(params=params, pairs=pairs, mapper=SerialMapper(), out_dir=tmp_path / "serial")
-    assert again == expected
-    assert (tmp_path / "serial" / "generated" / "000001.png").stat().st_mtime_ns == kept  # another part's
+    backwards = render(params=alone, pairs=pairs[::-1], mapper=SerialMapper(), out_dir=tmp_path / "backwards")
+    assert backwards == found
+
+
+def test_a_lost_picture_is_made_again_with_its_batch_alone(sweep: Sweep, tmp_path: Path) -> None:
+    pairs = generate.chosen_pairs(MODEL_PARAMS, workspace=sweep.workspace)
+    render = partial(rendered, sweep.workspace, params=MODEL_PARAMS, pairs=pairs, mapper=SerialMapper())
+    expected = render(out_dir=tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    (tmp_path / "wrong_pose" / "000003.png").write_bytes(b"damaged")
+    (tmp_path / "generated" / "000002.png").unlink()
+    assert render(out_dir=tmp_path) == expected
+    anew = {path.stem for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert anew == {"000002", "000003"}
+
+
+def test_a_batch_is_as_large_as_asked_for() -> None:
+    pairs = [TestPair(id=f"{n:06d}", source="", target="", wrong_source="", wrong_pose="") for n in range(70)]
+    sizes = [len(plan.payload) for plan in generate.part_plans(tuple(pairs), batch_size=32)]
+    assert sizes == [32, 32, 6]
 
 
 def test_fewer_pairs_leave_no_image_of_the_others(sweep: Sweep) -> None:

@@ -20,17 +20,22 @@ import torch
 
 from mcld.cli.export import export_pipeline
 from mcld.config import GenerateParams, Params
+from mcld.data.shard_transfer import push_shards
 from mcld.errors import ConfigError
 from mcld.inference.pipeline import MCLDPipeline
 from mcld.models import load_mcld
+from mcld.stages.training import shown_params
+from tests.s3_server import Fault
 from tests.stages.kill_sweep import contents
-from tests.stages.tiny_training import PATIENCE_S, REPOSITORY_DIR, Training, prepare
+from tests.stages.tiny_training import PATIENCE_S, REPOSITORY_DIR, Training, forget_training, prepare
 from tests.stages.tiny_weights import MODEL_PARAMS, params_with
+from tests.stores import Store
 
 NUM_STEPS = 12
 CHECKPOINT_EVERY = 2
 NUM_KILLS = 20
 EXIT_STOPPED = 75
+CANARY = "c4n4ry-Secret"
 PARAMS = params_with(
     MODEL_PARAMS,
     section="train",
@@ -108,6 +113,46 @@ def test_being_stopped_saves_a_checkpoint_and_costs_nothing(
         undisturbed.workspace.stage_dir("train")
     )
     assert _losses(training) == _losses(undisturbed)
+
+
+def test_with_all_in_a_store_another_machine_goes_on_to_the_same_model(
+    training: Training,
+    undisturbed: Training,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store.server.endpoint)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+    caplog.set_level("INFO")
+    places = {"shards_url": store.folder.place, "checkpoints_url": f"s3://{store.bucket}/checkpoints"}
+    there = replace(training, params=_with_runtime(PARAMS, **places, shards_cache_gib=1, resident_gib=0))
+    push_shards(there.workspace.stage_dir("shards"), folder=store.folder)
+    store.script.begin(
+        Fault(kind="status", status=503, match="train-.*tar"),
+        Fault(kind="cut", match="train-.*tar", skip=1, after_bytes=10),
+    )
+    there.finish_here()
+    assert all(fault.times == 0 for fault in store.script.faults)
+    expected = contents(undisturbed.workspace.stage_dir("train"))
+    assert contents(there.workspace.stage_dir("train")) == expected
+    copied = sorted(name.split("/")[-2] for name in store.names() if name.endswith("record.json"))
+    assert copied == ["step-000010", "step-000012"]
+
+    forget_training(there.workspace)  # a machine that has nothing but the data
+    there.finish_here()
+    assert "fetching the checkpoint of step 12" in caplog.text
+    assert contents(there.workspace.stage_dir("train") / "model") == contents(
+        undisturbed.workspace.stage_dir("train") / "model"
+    )
+    kept = [path for path in there.folder.rglob("*") if path.is_file()]
+    assert [path for path in kept if CANARY.encode() in path.read_bytes()] == []
+    assert CANARY not in caplog.text
+
+
+def test_the_password_of_a_tracking_server_is_not_kept_with_checkpoints() -> None:
+    params = _with_runtime(PARAMS, tracking_uri=f"http://somebody:{CANARY}@mlflow:5000")
+    assert shown_params(params)["runtime"]["tracking_uri"] == "http://mlflow:5000"  # type: ignore[index]
 
 
 def test_a_kept_checkpoint_becomes_a_pipeline_and_the_last_one_is_the_finished_model(

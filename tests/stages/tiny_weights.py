@@ -45,7 +45,9 @@ MODEL_PARAMS = PARAMS.model_copy(
             sample_every_steps=2,
             num_sample_pairs=2,
         ),
-        "generate": GenerateParams(num_pairs=5, num_inference_steps=2, height_px=64, width_px=48),
+        "generate": GenerateParams(
+            num_pairs=5, num_inference_steps=2, height_px=64, width_px=48, batch_size=2
+        ),
     }
 )
 

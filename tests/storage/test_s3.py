@@ -125,6 +125,34 @@ def test_no_access_is_told_at_once_with_the_source_of_the_credentials(store: Sto
         assert len(store.script.requests) == 1
 
 
+@pytest.mark.parametrize(("method", "minutes"), [("GET", 0), ("GET", 90), ("HEAD", -90)])
+def test_a_wrong_clock_is_told_with_the_remedy(store: Store, method: str, minutes: float) -> None:
+    code = "RequestTimeTooSkewed" if method == "GET" else None  # an answer to HEAD names no reason
+    fault = Fault(
+        kind="status", method=method, status=403, code=code, clock_minutes=minutes, match="a.tar", times=9
+    )
+    store.script.begin(fault)
+    told = {0: "too far from", 90: "90 minutes behind", -90: "90 minutes ahead of"}[int(minutes)]
+    with pytest.raises(StorageError, match=rf"set/a\.tar: this machine's clock is {told} .*; set the clock"):
+        store.folder.read("a.tar") if method == "GET" else store.folder.size("a.tar")
+    assert len(store.script.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["denied", "away", "no address"])
+def test_no_error_shows_a_secret(store: Store, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    canary = "c4n4ry-Secret"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", canary)
+    endpoint = store.server.endpoint.replace("://", f"://somebody:{canary}@")
+    if kind == "away":
+        endpoint = f"http://somebody:{canary}@127.0.0.1:9"
+    store.script.begin(Fault(kind="status", status=403, match="a.tar", times=9))
+    place = f"s3://somebody:{canary}@{store.bucket}/set" if kind == "no address" else store.folder.place
+    with pytest.raises((StorageError, ConfigError)) as caught:
+        S3Folder.at(place, endpoint=endpoint, retries=QUICK).read("a.tar")
+    assert canary not in str(caught.value)
+    assert "somebody" not in str(caught.value)
+
+
 def test_a_missing_object_is_told_at_once(store: Store) -> None:
     for read in (read_span, lambda folder: folder.read("a.tar")):
         store.script.begin()
