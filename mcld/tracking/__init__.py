@@ -1,7 +1,6 @@
 """Remember runs in MLflow: params, metrics by step, images, artifacts. Only `store` imports mlflow.
 
-The default store is that of MLFLOW_TRACKING_URI, or else a file in the workspace: `mlflow.db`, with
-`mlartifacts/` beside it.
+The default store is `mlflow.db` with `mlartifacts/` beside it, in the workspace: a file, no server.
 
 What a run says goes into its journal (`.mcld/journal/IDENTITY/`) and from there, by a thread, to MLflow:
 logging never waits, an MLflow that is away costs nothing but time, and nothing arrives twice.
