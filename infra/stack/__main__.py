@@ -18,6 +18,7 @@ from types import FrameType
 
 from infra.stack.credentials import make_credentials
 from infra.stack.lock import held
+from infra.stack.service import entrypoint
 from infra.stack.services import base_environment, client_environment, services
 from infra.stack.settings import Settings, StackError, check_ports, read_settings
 from infra.stack.supervisor import Supervised, Supervisor
@@ -27,7 +28,6 @@ from mcld.storage import write_bytes
 
 EXIT_USER_ERROR = 2
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-DEPLOY = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
 
 
 @dataclass(slots=True)
@@ -85,7 +85,12 @@ def run(settings: Settings, *, command: Sequence[str] | None, environment: Mappi
     try:
         supervisor.start()
         shell = base_environment(environment) | client
-        supervisor.run(DEPLOY, working_dir=settings.checkout, environment=shell, log_path=deploy_log)
+        supervisor.run(
+            entrypoint("deploy.sh"),
+            working_dir=settings.checkout,
+            environment=shell | {"MCLD_GPUS": str(settings.num_gpus)},
+            log_path=deploy_log,
+        )
         if not request.is_made():
             write_bytes(settings.state_dir / "env", data=exports(client).encode())
             print(table(settings, services=[one.service for one in members]), file=sys.stderr)

@@ -17,6 +17,12 @@ def answers(url: str) -> bool:
         return False
 
 
+def get(url: str) -> object:
+    """The JSON that a GET is answered with. Raises OSError."""
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        return json.load(answer)
+
+
 def ask(url: str, *, body: object) -> object:
     """POST JSON, return the JSON of the answer. Raises OSError."""
     data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}

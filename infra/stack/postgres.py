@@ -68,11 +68,9 @@ def postgres(directory: Path, *, credentials: Credentials, environment: Mapping[
     )
 
 
-def database_url(directory: Path, *, driver: str, name: str) -> str:
-    """SQLAlchemy's address of a database, without its password: PGPASSFILE says where that lies."""
-    return (
-        f"postgresql+{driver}://{name}@/{name}?host={quote(str(directory / 'socket'), safe='')}&port={PORT}"
-    )
+def database_host(directory: Path) -> str:
+    """Where clients find the server, as part of an address."""
+    return quote(str(directory / "socket"), safe="/")
 
 
 def programs_dir() -> Path:

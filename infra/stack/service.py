@@ -14,6 +14,7 @@ from pathlib import Path
 from infra.stack.settings import StackError
 
 POLL_S = 0.1
+ENTRYPOINTS = Path(__file__).resolve().parents[1] / "entrypoints"
 LOG_TAIL_LINES = 3
 
 
@@ -86,6 +87,11 @@ class RunningProcess:
         with suppress(ProcessLookupError):  # nobody is left
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
+
+
+def entrypoint(name: str, *arguments: str) -> list[str]:
+    """The command that a container runs as well."""
+    return ["sh", str(ENTRYPOINTS / name), *arguments]
 
 
 def guarded(command: Sequence[str], *, user: str | None, stop_signal: signal.Signals) -> list[str]:

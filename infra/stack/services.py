@@ -9,10 +9,11 @@ from pathlib import Path
 
 from infra.stack.asking import answers
 from infra.stack.credentials import BUCKET, REGION, Credentials
-from infra.stack.postgres import database_url, postgres
-from infra.stack.prefect import POOLS, prefect_server, worker
-from infra.stack.service import Service
-from infra.stack.settings import HOST, Settings
+from infra.stack.postgres import database_host, postgres
+from infra.stack.prefect import prefect_server, worker
+from infra.stack.prefect_setup import POOLS
+from infra.stack.service import Service, entrypoint
+from infra.stack.settings import Settings
 from infra.stack.store import object_store
 
 # What must not reach the services from the shell they are started in: they have settings of their own.
@@ -61,19 +62,15 @@ def services(
 
 def mlflow_server(settings: Settings, *, credentials: Credentials, environment: Mapping[str, str]) -> Service:
     """MLflow on PostgreSQL. Artifacts pass through it to the store, so its clients need no keys."""
-    backend = database_url(settings.state_dir / "postgres", driver="psycopg", name="mlflow")
     return Service(
         name="mlflow",
-        command=[
-            *(sys.executable, "-m", "mlflow", "server", "--workers=1"),
-            f"--host={HOST}",
-            f"--port={settings.mlflow_port}",
-            f"--backend-store-uri={backend}",
-            f"--artifacts-destination=s3://{BUCKET}/mlflow",
-        ],
+        command=entrypoint("mlflow.sh"),
         environment={name: value for name, value in environment.items() if name != "MLFLOW_TRACKING_URI"}
         | {
-            "PGPASSFILE": str(credentials.database_passwords),
+            "MCLD_PORT": str(settings.mlflow_port),
+            "MCLD_POSTGRES_HOST": database_host(settings.state_dir / "postgres"),
+            "MCLD_SECRETS_DIR": str(credentials.directory),
+            "MCLD_BUCKET": BUCKET,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nobody asks for its jobs, and they take seconds
         },
         address=settings.mlflow_url,
