@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,9 @@ def run_stage(name: str) -> bool:
     workspace = Workspace()
     logger = get_run_logger()
     tell_flow_run()
+    logging.getLogger("mcld").setLevel(
+        logging.INFO
+    )  # Prefect passes on what it says, but only from warnings on
     reasons = what_changed(name, workspace=workspace)
     if not reasons:
         logger.info("%s: fresh, skipped", name)

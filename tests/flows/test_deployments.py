@@ -102,8 +102,17 @@ def test_a_second_run_of_the_workspace_is_refused_and_cancelling_leaves_what_was
     assert "stopped by SIGTERM after step" in site.log(training)
     again = site.start("stage/train", name="train")
     wait_until(lambda: "resuming from" in site.log(again), timeout_s=WAIT_S)
+    wait_until(lambda: "progress-train" in site.artifacts(), timeout_s=WAIT_S)
     site.cancel(again)
     assert site.finished(again)[0] == "Cancelled"
+
+
+def test_a_stage_that_takes_too_long_is_stopped(site: PrefectSite) -> None:
+    run_id = site.start("stage/train", name="train", stage_timeout_h=20 / 3600)
+    state, said = site.finished(run_id)
+    assert state in ("Failed", "TimedOut"), said
+    assert "20" in said
+    assert site.processes_of(run_id) == []
 
 
 def test_a_crashed_run_goes_on_by_itself(site: PrefectSite, training: str) -> None:
