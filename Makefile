@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test format check ui flow remote lock clean
+.PHONY: help install demo test format check ui flow stack remote lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -72,6 +72,9 @@ ui: $(INSTALLED) ## MLflow's page on what this workspace logged (loopback only)
 
 remote: $(INSTALLED) ## DVC's remote: name it (MCLD_REMOTE_URL=s3://bucket/folder), check it, say what it holds
 	@$(BIN)/python -m flows.remote
+
+stack: $(INSTALLED) ## the team's services on this machine, until Ctrl-C (loopback only; infra/README.md)
+	@exec $(BIN)/python -m infra.stack
 
 lock: $(INSTALLED) ## make requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --report - 'torch==$(strip $(TORCH))' '.[dev]' \

@@ -86,10 +86,10 @@ def run(
         return
     from mcld.cli.reports import describe, run_and_keep_report
     from mcld.progress import log_to_stderr
-    from mcld.stages.mapper import local_mapper
+    from mcld.stages.mapper import mapper_of
 
     log_to_stderr()
-    mapper = local_mapper(params.runtime)
+    mapper = mapper_of(params.runtime, workspace=workspace)
     print(describe(run_and_keep_report(stage, params, workspace=workspace, mapper=mapper)))
 
 

@@ -56,11 +56,13 @@ def evaluate_command(
     if folder is not None:
         from mcld.progress import log_to_stderr
         from mcld.stages.folder_scores import FolderRequest, score_folder
-        from mcld.stages.mapper import local_mapper
+        from mcld.stages.mapper import mapper_of
 
         log_to_stderr()
         request = FolderRequest(folder=folder, name=name, partial=partial, resizes=resize)
-        report = score_folder(request, params, workspace=workspace, mapper=local_mapper(params.runtime))
+        report = score_folder(
+            request, params, workspace=workspace, mapper=mapper_of(params.runtime, workspace=workspace)
+        )
         print(describe_folder(report))
     if table:
         print(describe_table(params, workspace=workspace))

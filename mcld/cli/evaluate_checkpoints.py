@@ -18,11 +18,11 @@ def score_checkpoints(params: Params, *, workspace: Workspace, steps: Sequence[i
     Raises what `evaluate_checkpoints` does, and WorkspaceBusyError.
     """
     from mcld.stages.checkpoint_evaluation import evaluate_checkpoints
-    from mcld.stages.mapper import local_mapper
+    from mcld.stages.mapper import mapper_of
 
     with workspace.locked():
         found = evaluate_checkpoints(
-            params, workspace=workspace, mapper=local_mapper(params.runtime), steps=steps
+            params, workspace=workspace, mapper=mapper_of(params.runtime, workspace=workspace), steps=steps
         )
     names = [name for name in SHOWN if any(name in one.metrics for one in found)]
     lines = [f"{'step':>8}" + "".join(f"{name:>20}" for name in names)]

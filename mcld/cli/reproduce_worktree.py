@@ -20,8 +20,8 @@ MARKER = Path(".mcld") / "reproduce.json"  # written last: with it there is noth
 COUNTED = Path(".mcld") / "flops"  # what counting a step's work found; it takes seconds, and shapes nothing
 BROUGHT = ("data", "bases")  # what users bring, and git does not know
 CONFIG_LOCAL = Path(".dvc") / "config.local"
-# Of the flow run that this may be called from: it is not the one that made the model.
-FOREIGN_VARIABLES = ("MCLD_FLOW_RUN_ID", "PREFECT__FLOW_RUN_ID")
+# Of the flow run that this may be called from, and of the MLflow that has the run: both are of that one alone.
+FOREIGN_VARIABLES = ("MCLD_FLOW_RUN_ID", "MCLD_FLOW_RUN_URL", "PREFECT__FLOW_RUN_ID", "MLFLOW_TRACKING_URI")
 STDERR = 2  # what DVC and the stages say; stdout is for the result
 
 

@@ -21,7 +21,7 @@ from mcld.config.model import (
     ReportParams,
     TrainParams,
 )
-from mcld.config.section import NonNegative, NonNegativeReal, Positive, Section
+from mcld.config.section import NonNegative, NonNegativeReal, Positive, PositiveReal, Section
 from mcld.errors import ConfigError
 from mcld.recipes import DEFAULT, Recipe, with_recipe
 from mcld.storage.addresses import without_credentials
@@ -32,7 +32,11 @@ PARAMS_PATH = Path("params.yaml")
 class RuntimeParams(Section):
     """Speed and place only: nothing here is a dependency of any stage."""
 
-    num_workers: NonNegative = 0  # 0: one per core
+    num_workers: NonNegative = 0  # 0: one per core; with mapper ray: as many as the cluster holds
+    mapper: Literal["local", "ray"] = "local"  # where parts are made
+    ray_address: str | None = None  # host:port of the head; default: RAY_ADDRESS, or this machine's cluster
+    ray_cpus_per_worker: PositiveReal = 1.0
+    ray_gpus_per_worker: PositiveReal = 1.0  # of work that computes with a model
     device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU rounds differently, as another CPU does
     compile: bool = False  # train through torch.compile
     num_processes: NonNegative = 0  # of training on this machine; 0: one a GPU, one without GPUs
@@ -54,7 +58,7 @@ class RuntimeParams(Section):
     keep_every_steps: NonNegative = 0  # 0: none besides the last
     checkpoints_url: str | None = None  # s3://bucket/prefix
     upload_checkpoints: bool = False
-    tracking_uri: str | None = None  # default: a file in the workspace
+    tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, or a file here
     experiment: str = "mcld"
 
     @field_validator("shards_url", "checkpoints_url")

@@ -16,6 +16,8 @@ from mcld.errors import WorkerError
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
+    from mcld.workspace import Workspace
+
 # OpenMP, two libraries of linear algebra, OpenCV
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
@@ -97,6 +99,15 @@ class _WorkerPlace:
 
     device_id: str | None = None
     num_threads: int = 1
+
+
+def mapper_of(runtime: RuntimeParams, *, workspace: Workspace) -> Mapper:
+    """What `runtime.mapper` names, for the stages of a workspace that is locked while they run."""
+    if runtime.mapper == "ray":
+        from mcld.stages.ray_mapper import RayMapper
+
+        return RayMapper.of(runtime, workspace=workspace)
+    return local_mapper(runtime)
 
 
 def local_mapper(runtime: RuntimeParams) -> LocalMapper:

@@ -16,14 +16,7 @@ from mcld.stages import STAGES
 from mcld.stages.mapper import SerialMapper
 from mcld.stages.side_workspace import STAGES_BEFORE
 from mcld.workspace import Workspace
-
-GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-
-
-def commit_all(folder: Path, *, message: str) -> None:
-    """Everything that git does not ignore."""
-    subprocess.run([*GIT, "add", "--all"], cwd=folder, check=True)
-    subprocess.run([*GIT, "commit", "--quiet", "--message", message], cwd=folder, check=True)
+from tests.workspaces import commit_all
 
 
 def main(folder: Path) -> None:
@@ -34,7 +27,7 @@ def main(folder: Path) -> None:
                 _dvc("commit", "--force", "--quiet", *STAGES_BEFORE)
             run_and_keep_report(spec.name, load_params(), workspace=Workspace(), mapper=SerialMapper())
         _dvc("commit", "--force", "--quiet")
-    commit_all(folder, message="a run")
+    commit_all(folder)
 
 
 def _dvc(*arguments: str) -> None:

@@ -22,10 +22,9 @@ from mcld.errors import ConfigError, MCLDError, StorageError
 from mcld.stages import STAGES
 from mcld.tracking import RunRecord
 from mcld.workspace import Workspace
-from tests.flows.finished_run import commit_all
 from tests.s3_server import Fault
 from tests.stores import Store
-from tests.workspaces import CHECKOUT, environment, make_checkout, run_mcld, run_python
+from tests.workspaces import CHECKOUT, commit_all, environment, make_checkout, run_mcld, run_python
 
 pytestmark = pytest.mark.slow
 CANARY = "c4n4ry-Secret"
@@ -37,7 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = make_checkout(tmp_path_factory.mktemp("finished") / "checkout")
     shutil.copy(CHECKOUT / ".dvc" / ".gitignore", checkout / ".dvc")
     shutil.copy(CHECKOUT / "requirements.lock", checkout)
-    commit_all(checkout, message="the code")
+    commit_all(checkout)
     done = subprocess.run(
         [sys.executable, "-m", "tests.flows.finished_run", str(checkout)],
         cwd=CHECKOUT,
