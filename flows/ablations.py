@@ -19,7 +19,8 @@ import typer
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.run_stage import tell_flow_run
+from flows.attempts import check_attempts
+from flows.links import tell_flow_run
 from mcld.cli.reports import run_and_keep_report
 from mcld.cli.views import save_model_view
 from mcld.config import PARAMS_PATH, Params, load_params
@@ -69,6 +70,7 @@ def ablations(seeds: list[int]) -> dict[str, dict[str, list[float]]]:
 
     Returns the metrics by variant, a value a seed; also written to .mcld/ablations/table.json.
     """
+    check_attempts()
     found: dict[str, list[dict[str, float]]] = {}
     for seed in seeds:
         for variant in ABLATIONS:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
-from prefect.runtime import flow_run
+from prefect.exceptions import PrefectException
 
 from flows.freshness import commit, inputs_fingerprint, what_changed
+from flows.links import publish_run_link, tell_flow_run
 from flows.progress import progress_artifact
 from flows.publish import publish
 from mcld.cli.reports import describe, run_and_keep_report
@@ -21,12 +23,17 @@ from mcld.stages.mapper import local_mapper
 from mcld.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import Task
+
+    from mcld.types import Report
 
 RETRIES = 2
 RETRY_DELAY_S = 5
 GPU_LIMIT = "gpu"  # a global concurrency limit, as many as GPUs: `prefect gcl create gpu --limit 1`
+TOLD_STAGES = ("train", "evaluate", "report")  # what they find is kept in MLflow
 GPU_STAGES = ("densepose", "latents", "train", "generate", "evaluate", "probe")
 
 
@@ -51,6 +58,9 @@ def run_stage(name: str) -> bool:
     workspace = Workspace()
     logger = get_run_logger()
     tell_flow_run()
+    logging.getLogger("mcld").setLevel(
+        logging.INFO
+    )  # Prefect passes on what it says, but only from warnings on
     reasons = what_changed(name, workspace=workspace)
     if not reasons:
         logger.info("%s: fresh, skipped", name)
@@ -63,14 +73,27 @@ def run_stage(name: str) -> bool:
         report = run_and_keep_report(name, params, workspace=workspace, mapper=mapper)
     commit(name, workspace=workspace, made_from=made_from)
     logger.info("%s", describe(report))
-    publish(report, workspace=workspace)
+    _publish(report, workspace=workspace)
     return True
 
 
-def tell_flow_run() -> None:
-    """Have MLflow remember the flow run, whichever process trains."""
-    if flow_run_id := flow_run.get_id():
-        os.environ["MCLD_FLOW_RUN_ID"] = flow_run_id
+def run_stages(names: Sequence[str], *, timeout_h: float | None) -> list[str]:
+    """Bring stages up to date, one after another; returns the names of those that had to run.
+
+    A stage that takes longer than `timeout_h` hours is stopped and fails; what it has finished is kept.
+    """
+    task_of_stage = run_stage.with_options(timeout_seconds=None if timeout_h is None else 3600 * timeout_h)
+    return [name for name in names if task_of_stage(name)]
+
+
+def _publish(report: Report, *, workspace: Workspace) -> None:
+    """The stage is made and recorded: what cannot be shown is a warning."""
+    try:
+        publish(report, workspace=workspace)
+        if report.stage in TOLD_STAGES:
+            publish_run_link(workspace)
+    except (PrefectException, httpx.HTTPError) as error:
+        get_run_logger().warning("%s: not shown on Prefect's page: %s", report.stage, error)
 
 
 def _gpu(name: str) -> AbstractContextManager[None]:

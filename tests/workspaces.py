@@ -58,6 +58,13 @@ def make_checkout(directory: Path) -> Path:
     return directory
 
 
+def commit_all(directory: Path) -> None:
+    """Commit everything that git does not ignore."""
+    author = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+    subprocess.run(["git", "add", "."], cwd=directory, check=True)
+    subprocess.run(["git", *author, "commit", "--quiet", "--message", "all"], cwd=directory, check=True)
+
+
 def change_params(directory: Path, *, changes: dict[str, dict[str, object]]) -> None:
     """Set some values of a workspace's params.yaml."""
     yaml = YAML()

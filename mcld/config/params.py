@@ -59,7 +59,7 @@ class RuntimeParams(Section):
     keep_every_steps: NonNegative = 0  # 0: none besides the last
     checkpoints_url: str | None = None  # s3://bucket/prefix
     upload_checkpoints: bool = False
-    tracking_uri: str | None = None  # default: a file in the workspace
+    tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, or a file here
     experiment: str = "mcld"
 
     @field_validator("shards_url", "checkpoints_url")

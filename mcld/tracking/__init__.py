@@ -9,7 +9,15 @@ logging never waits, an MLflow that is away costs nothing but time, and nothing 
 from mcld.tracking.delivery import BusyError, Delivery
 from mcld.tracking.history import Point, RunHistory, read_history
 from mcld.tracking.journals import JournalState, deliveries, state_of
-from mcld.tracking.provenance import CodeState, code_state, code_tags, folder_digest, machine_tags
+from mcld.tracking.provenance import (
+    FLOW_RUN_PAGE_VARIABLE,
+    FLOW_RUN_VARIABLE,
+    CodeState,
+    code_state,
+    code_tags,
+    folder_digest,
+    machine_tags,
+)
 from mcld.tracking.reading import RunReader, RunRecord, open_reader
 from mcld.tracking.registry import CANDIDATE, CHAMPION, Registry, Version
 from mcld.tracking.run import TrackedRun, default_uri, flatten, open_run
@@ -19,6 +27,8 @@ from mcld.tracking.views import save_view, view_of
 __all__ = [
     "CANDIDATE",
     "CHAMPION",
+    "FLOW_RUN_PAGE_VARIABLE",
+    "FLOW_RUN_VARIABLE",
     "BusyError",
     "CodeState",
     "Delivery",

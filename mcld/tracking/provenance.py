@@ -15,8 +15,10 @@ from mcld import __version__
 from mcld.errors import DataError
 from mcld.storage import read_json, sha256_of_file
 
-# Prefect sets the first in the processes of a flow run; our flows set the second where they run in their own.
-FLOW_RUN_VARIABLES = ("PREFECT__FLOW_RUN_ID", "MCLD_FLOW_RUN_ID")
+# Our flows set these; Prefect sets the last in the processes of a flow run.
+FLOW_RUN_VARIABLE = "MCLD_FLOW_RUN_ID"
+FLOW_RUN_PAGE_VARIABLE = "MCLD_FLOW_RUN_URL"
+PREFECT_VARIABLE = "PREFECT__FLOW_RUN_ID"
 LOCKS = {"dvc.lock": "dvc.lock.sha256", "requirements.lock": "environment.lock.sha256"}
 RESULTS = (":(exclude)dvc.lock", ":(exclude)metrics")
 MAX_DIGEST = 36  # characters that MLflow keeps; DVC's md5 of a folder, with ".dir", has as many
@@ -66,9 +68,10 @@ def machine_tags() -> dict[str, str]:
         "version.torch": version("torch"),
         "version.mcld": __version__,
     }
-    for variable in FLOW_RUN_VARIABLES:
-        if os.environ.get(variable):
-            tags["prefect.flow_run_id"] = os.environ[variable]
+    if flow_run_id := os.environ.get(FLOW_RUN_VARIABLE) or os.environ.get(PREFECT_VARIABLE):
+        tags["prefect.flow_run_id"] = flow_run_id
+    if page := os.environ.get(FLOW_RUN_PAGE_VARIABLE):
+        tags["prefect.flow_run_url"] = page
     return tags
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -222,10 +223,11 @@ def open_run(
     """
     load_mlflow()  # here, not in the thread, where it would race with what its caller imports
     journal = Journal(state_dir / "journal" / identity)
-    location = None if tracking_uri else (root / "mlartifacts").resolve().as_uri()
+    uri = tracking_uri or default_uri(root)
+    location = (root / "mlartifacts").resolve().as_uri() if uri == _file_uri(root) else None
     wanted = RunWanted(
         time_ms=_now_ms(),
-        tracking_uri=tracking_uri or default_uri(root),
+        tracking_uri=uri,
         experiment=experiment,
         name=name,
         # A server knows where its artifacts go; the local file must be told to keep them beside itself.
@@ -240,7 +242,11 @@ def open_run(
 
 
 def default_uri(root: Path) -> str:
-    """The store that is used when params name none."""
+    """The store that is used when params name none: that of MLFLOW_TRACKING_URI, or else a file here."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or _file_uri(root)
+
+
+def _file_uri(root: Path) -> str:
     return f"sqlite:///{(root / 'mlflow.db').resolve()}"
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from mcld.storage import sha256_of_file
-from mcld.tracking import code_state, code_tags, flatten, folder_digest, machine_tags
+from mcld.tracking import (
+    FLOW_RUN_PAGE_VARIABLE,
+    FLOW_RUN_VARIABLE,
+    code_state,
+    code_tags,
+    flatten,
+    folder_digest,
+    machine_tags,
+)
 
 DIGEST = "0123456789abcdef0123456789abcdef.dir"
 
@@ -55,11 +63,13 @@ def test_the_code_differs_by_files_and_not_by_results(tmp_path: Path) -> None:
 
 
 def test_the_flow_run_is_named_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
-    monkeypatch.delenv("MCLD_FLOW_RUN_ID", raising=False)
-    assert "prefect.flow_run_id" not in machine_tags()
+    for variable in ("PREFECT__FLOW_RUN_ID", FLOW_RUN_VARIABLE, FLOW_RUN_PAGE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    assert not [tag for tag in machine_tags() if tag.startswith("prefect.")]
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "11")
+    monkeypatch.setenv(FLOW_RUN_PAGE_VARIABLE, "http://127.0.0.1:4200/runs/11")
     assert machine_tags()["prefect.flow_run_id"] == "11"
+    assert machine_tags()["prefect.flow_run_url"] == "http://127.0.0.1:4200/runs/11"
     assert {"host", "version.python", "version.torch", "version.mcld"} <= set(machine_tags())
 
 
