@@ -39,6 +39,7 @@ class RuntimeParams(Section):
     ray_gpus_per_worker: PositiveReal = 1.0  # of work that computes with a model
     device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU rounds differently, as another CPU does
     compile: bool = False  # train through torch.compile
+    launcher: Literal["torchrun", "ray"] = "torchrun"  # of training on several processes
     num_processes: NonNegative = 0  # of training on this machine; 0: one a GPU, one without GPUs
     num_nodes: Positive = 1
     node_rank: NonNegative = 0

@@ -1,4 +1,4 @@
-"""compose.yaml and the Dockerfile keep their promises: pinned, not as root, on loopback, secrets from files."""
+"""compose.yaml and the Dockerfile keep their promises: pinned, no root, loopback only, secrets from files."""
 
 import re
 from typing import Any
