@@ -38,9 +38,9 @@ TRAINING = params_with(
     params_with(
         MODEL_PARAMS,
         section="train",
-        steps=40,
+        steps=12,
         checkpoint_every_steps=1,
-        sample_every_steps=40,
+        sample_every_steps=12,
         num_sample_pairs=1,
         optimizer="adamw",
     ),
@@ -92,7 +92,7 @@ def test_training_that_lost_a_process_and_was_stopped_is_where_an_undisturbed_pa
     prepare(tmp_path / "torchrun", params=TRAINING)
     shutil.copytree(tmp_path / "torchrun", tmp_path / "ray")
     undisturbed = Training(folder=tmp_path / "torchrun", params=TRAINING)
-    undisturbed.finish()
+    undisturbed.finish_here()
     on_ray = Training(
         folder=tmp_path / "ray",
         params=params_with(TRAINING, section="runtime", launcher="ray", max_restarts=1),
@@ -108,7 +108,7 @@ def test_training_that_lost_a_process_and_was_stopped_is_where_an_undisturbed_pa
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == EXIT_STOPPED, errors
-    told = re.search(r"stopped by SIGTERM after step (\d+) of 40, which is saved; repeat the command", errors)
+    told = re.search(r"stopped by SIGTERM after step (\d+) of 12, which is saved; repeat the command", errors)
     assert told, errors
     # Weights, averages, optimiser, losses so far: all that the steps to come depend on.
     found, expected = (state_after(int(told[1]), one.workspace) for one in (on_ray, undisturbed))
