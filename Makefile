@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test format check ui flow stack lock clean
+.PHONY: help install demo test format check ui flow stack remote lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -69,6 +69,9 @@ check: $(INSTALLED) ## format, lint, types, import layers, tests
 
 ui: $(INSTALLED) ## MLflow's page on what this workspace logged (loopback only)
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(UI_PORT) --backend-store-uri sqlite:///mlflow.db
+
+remote: $(INSTALLED) ## DVC's remote: name it (MCLD_REMOTE_URL=s3://bucket/folder), check it, say what it holds
+	@$(BIN)/python -m flows.remote
 
 stack: $(INSTALLED) ## the team's services on this machine, until Ctrl-C (loopback only; infra/README.md)
 	@exec $(BIN)/python -m infra.stack

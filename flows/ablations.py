@@ -25,7 +25,7 @@ from mcld.cli.reports import run_and_keep_report
 from mcld.cli.views import save_model_view
 from mcld.config import PARAMS_PATH, Params, load_params
 from mcld.errors import MCLDError
-from mcld.stages.mapper import local_mapper
+from mcld.stages.mapper import mapper_of
 from mcld.stages.remember import tag_model
 from mcld.stages.run_tags import ABLATIONS, profile_of
 from mcld.stages.side_workspace import side_workspace, with_places_of
@@ -49,7 +49,9 @@ def run_variant(variant: str, seed: int) -> dict[str, float]:
     # JSON is YAML: `mcld compare` and `mcld export` work in the folder as in any other.
     write_bytes(workspace.root / PARAMS_PATH, data=params.model_dump_json(indent=1).encode() + b"\n")
     for stage in STAGES_RUN:
-        run_and_keep_report(stage, params, workspace=workspace, mapper=local_mapper(params.runtime))
+        run_and_keep_report(
+            stage, params, workspace=workspace, mapper=mapper_of(params.runtime, workspace=workspace)
+        )
         if stage == "train":
             tag_model(params, workspace=workspace, tags=_tags(base, variant=variant, seed=seed, root=root))
     metrics = read_json(workspace.metrics_dir / "evaluate.json")

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc_data.hashfile.db import get_index
 
-from mcld.errors import ConfigError
+from flows.remote_store import (
+    Remote,
+    StageAtRemote,
+    check_writable,
+    default_remote,
+    forget_lists,
+    missing,
+    stages_at,
+)
+from mcld.errors import ConfigError, StorageError
+from mcld.storage.addresses import without_credentials
+from mcld.storage.s3_errors import failures
 
 if TYPE_CHECKING:
     from mcld.workspace import Workspace
@@ -18,18 +31,39 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 
 
 def push(*, workspace: Workspace) -> int:
-    """Push all stage outputs to DVC's default remote; returns how many files went.
+    """Push all stage outputs to DVC's default remote, until it holds them all; returns how many files went.
 
-    Raises ConfigError when there is no remote, or it refuses.
+    What a push that was cut has sent stays, and is not sent again. Raises ConfigError when there is no
+    remote, StorageError when it refuses, or lacks files that are not here either.
     """
     with Repo(str(workspace.root)) as repo:
-        try:
-            return int(repo.push())
-        except DvcException as error:
-            raise ConfigError(
-                f"dvc push: {error}; name a remote by `dvc remote add --default NAME URL` and check its "
-                "credentials, or leave `push` out"
-            ) from error
+        remote = default_remote(repo)
+        check_writable(remote)  # before hundreds of files are refused one by one
+        num_sent = _push(repo, remote=remote)
+        if torn := _torn(remote, repo=repo):
+            # DVC trusts what it remembers to have sent: objects that were lost since are not sent again.
+            forget_lists(torn, remote=remote)
+            with closing(get_index(repo.cloud.get_remote_odb())) as index:
+                index.clear()
+            num_sent += _push(repo, remote=remote)
+        if torn := _torn(remote, repo=repo):
+            raise StorageError(f"{remote.url}: {missing(torn)}")
+    return num_sent
+
+
+def _push(repo: Repo, *, remote: Remote) -> int:
+    try:
+        return int(repo.push())
+    except (DvcException, *failures()) as error:
+        check_writable(remote)  # says better than DVC what is wrong, if it still is
+        said = without_credentials(" ".join(str(error).split()))
+        raise StorageError(
+            f"{remote.url}: dvc push: {said}; repeat it: what has been sent stays there"
+        ) from error
+
+
+def _torn(remote: Remote, *, repo: Repo) -> list[StageAtRemote]:
+    return [stage for stage in stages_at(remote, repo=repo) if stage.num_missing]
 
 
 def check_tag(tag: str, *, workspace: Workspace) -> None:

@@ -19,7 +19,7 @@ from flows.publish import publish
 from mcld.cli.reports import describe, run_and_keep_report
 from mcld.config import PARAMS_PATH, load_params
 from mcld.errors import WorkerError
-from mcld.stages.mapper import local_mapper
+from mcld.stages.mapper import mapper_of
 from mcld.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run_stage(name: str) -> bool:
     logger.info("%s: %s", name, "; ".join(reasons))
     made_from = inputs_fingerprint(name, workspace=workspace)
     params = load_params(workspace.root / PARAMS_PATH)
-    mapper = local_mapper(params.runtime)
+    mapper = mapper_of(params.runtime, workspace=workspace)
     with _gpu(name), progress_artifact(name):
         report = run_and_keep_report(name, params, workspace=workspace, mapper=mapper)
     commit(name, workspace=workspace, made_from=made_from)

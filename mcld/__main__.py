@@ -20,6 +20,7 @@ from mcld.cli.tracking import tracking_app
 from mcld.cli.weights import weights_app
 from mcld.errors import ConfigError, MCLDError, TrainingStoppedError
 
+EXIT_DIFFERS = 1
 EXIT_USER_ERROR = 2
 EXIT_STOPPED = 75  # EX_TEMPFAIL: a scheduler may start the same command again
 EXIT_INTERRUPTED = 130
@@ -195,13 +196,36 @@ def promote(
 @app.command()
 def lineage(
     run: Annotated[
-        str | None, typer.Argument(help="A run's name or id in MLflow; default: this folder's model.")
+        str | None,
+        typer.Argument(help="A run's name or id in MLflow, or a model's folder; default: this one's."),
     ] = None,
 ) -> None:
     """Show what a model was made from: code, environment, settings, data, weights, runs."""
     from mcld.cli.lineage import describe_lineage
 
     print(describe_lineage(run, root=Path()))
+
+
+@app.command()
+def reproduce(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="A run's name or id in MLflow, or a model's folder; default: this folder's model."
+        ),
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="The git worktree to make it in; default: .mcld/reproduce/NAME.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Make the inputs anew as well, instead of pulling them.")
+    ] = False,
+) -> None:
+    """Make a model again from its commit, settings and data; exit code 1 if it comes out otherwise."""
+    from mcld.cli.reproduce import reproduce as make_again
+
+    if not make_again(run, root=Path(), into=into, everything=everything):
+        sys.exit(EXIT_DIFFERS)
 
 
 @profile_app.command("list")

@@ -7,28 +7,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mcld.stages.lineage import Link
-    from mcld.tracking import RunRecord
 
 
 def describe_lineage(run: str | None, *, root: Path) -> str:
-    """The chain of a run of MLflow, by name or id, or of the workspace's model.
+    """The chain of a run of MLflow, by name or id or the folder of its model, or of the workspace's model.
 
     Raises ConfigError for an unknown run, DataError where there is no model, TrackingError where MLflow does
     not answer.
     """
     from mcld.cli.compare import reader_of
-    from mcld.data.manifest import MANIFEST_NAME
-    from mcld.stages.lineage import MODEL_STAGE, lineage
-    from mcld.stages.remember import identity_of_model
+    from mcld.cli.run_records import artifact_json, find_run
+    from mcld.stages.lineage import lineage
+    from mcld.stages.made_from import MADE_FROM
     from mcld.workspace import Workspace
 
-    workspace = Workspace(root=root)
-    record: RunRecord | None = None
-    if run is not None:
-        record = reader_of(root).find(run)
-    elif (workspace.stage_dir(MODEL_STAGE) / MANIFEST_NAME).is_file():
-        record = reader_of(root).by_identity(identity_of_model(workspace))
-    links = lineage(record, workspace=workspace)
+    reader = reader_of(root)
+    record = find_run(run, root=root, reader=reader)
+    made_from = {} if record is None else artifact_json(record, MADE_FROM, reader=reader)
+    links = lineage(record, workspace=Workspace(root=root), made_from=made_from)
     width = max(len(name) for link in links for name, _ in link.facts)
     return "\n".join(_described(link, width=width) for link in links)
 

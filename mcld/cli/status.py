@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcld.workspace import Workspace
 
 State = Literal["fresh", "stale", "missing"]
+NEVER_RECORDED = ("never recorded",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,9 @@ def judge(
     found: dict[str, StageStatus] = {}
     for spec in stages:
         if not workspace.stage_dir(spec.name).exists():
-            found[spec.name] = StageStatus(stage=spec.name, state="missing", reasons=())
+            found[spec.name] = StageStatus(
+                stage=spec.name, state="missing", reasons=_remedy(changed.get(spec.name, []), stage=spec.name)
+            )
             continue
         waiting = [name for name in spec.inputs if found[name].state != "fresh"]
         reasons = (
@@ -75,7 +78,14 @@ def changes(entries: Sequence[Any]) -> tuple[str, ...]:
         for group in entry.values():
             reasons += [f"{name} {change}" for name, change in _flat(group)]
     # Without a record all is new, which one word says better than a list.
-    return ("never recorded",) if f"{PARAMS_PATH} new" in reasons else tuple(reasons)
+    return NEVER_RECORDED if f"{PARAMS_PATH} new" in reasons else tuple(reasons)
+
+
+def _remedy(entries: Sequence[Any], *, stage: str) -> tuple[str, ...]:
+    """For an output that is recorded and not here, as in a clone; `make remote` says what the remote has."""
+    if not entries or changes(entries) == NEVER_RECORDED:
+        return ()
+    return (f"recorded: `dvc pull {stage}` brings it from the remote, `dvc repro` makes it",)
 
 
 def describe(status: StageStatus) -> str:

@@ -9,7 +9,7 @@ clocks are compared, and nobody needs to reach the lost one.
 from __future__ import annotations
 
 import os
-import shutil
+import secrets
 import threading
 import time
 from pathlib import Path
@@ -20,9 +20,18 @@ SETTLED_S = 2.5 * POLL_S
 
 def grant(path: Path) -> Path:
     """Let a worker work; returns the path of its lease."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(exist_ok=False)
     return path
+
+
+def take_over(directory: Path, *, holder: str) -> Path:
+    """Be the one who works as `holder`; whoever did before must have ended when this returns the lease."""
+    before = list(directory.glob(f"{holder}.*"))
+    for lease in before:
+        revoke(lease)
+    if before:
+        time.sleep(SETTLED_S)
+    return grant(directory / f"{holder}.{secrets.token_hex(6)}")
 
 
 def revoke(path: Path) -> None:
@@ -31,9 +40,15 @@ def revoke(path: Path) -> None:
 
 
 def revoke_all(directory: Path) -> None:
-    """Revoke what a killed command has left; waits until its workers must have ended."""
-    if directory.is_dir() and any(directory.iterdir()):
-        shutil.rmtree(directory)
+    """Revoke what a killed command has left in a folder, which need not exist yet.
+
+    Waits until its workers must have ended.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    left = list(directory.iterdir())
+    for lease in left:
+        revoke(lease)
+    if left:
         time.sleep(SETTLED_S)
 
 

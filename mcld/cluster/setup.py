@@ -7,7 +7,7 @@ import os
 import pickle
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,38 +32,68 @@ class WorkerSetup:
     """
 
     directory: Path  # absolute; the command's working directory, under this name on every machine
-    lease: Path  # absolute
+    leases_dir: Path  # absolute; of the workspace, and there already
     environment: Mapping[str, str] = field(repr=False)
     versions: Mapping[str, str]
 
-    def begin(self) -> None:
-        """Make this process a worker. Raises ConfigError when its machine cannot do the same work."""
-        if not self.lease.is_file():
-            raise ConfigError(
-                f"runtime.mapper: the machine {socket.gethostname()} does not see {self.lease.parent}; put "
-                "the workspace into a folder that every machine of the cluster mounts under the same name"
-            )
-        hold(self.lease)
-        _check(self.versions)
+    @classmethod
+    def here(cls, leases_dir: Path, *, environment: Mapping[str, str]) -> WorkerSetup:
+        """Of workers for this process, with `environment` beside what all of them need of its own."""
+        handed_on = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
+        return cls(
+            directory=Path.cwd(),
+            leases_dir=leases_dir.resolve(),
+            environment={**handed_on, **environment},
+            versions=versions_here(),
+        )
+
+    def begin(self, lease: Path) -> None:
+        """Make this process a worker, for as long as its lease is there."""
+        self.check()
+        hold(lease)
         os.chdir(self.directory)
         os.environ.update(self.environment)
 
+    def check(self) -> None:
+        """Raises ConfigError when this machine cannot do the same work."""
+        name = socket.gethostname()
+        if not self.leases_dir.is_dir():
+            raise ConfigError(
+                f"runtime: the machine {name} of the Ray cluster does not see {self.leases_dir}; put the "
+                "workspace into a folder that every machine of the cluster mounts under the same name"
+            )
+        here = versions_here()
+        differing = [
+            f"{key} {here[key]} instead of {wanted}"
+            for key, wanted in self.versions.items()
+            if here[key] != wanted
+        ]
+        if differing:
+            raise ConfigError(
+                f"runtime: the machine {name} of the Ray cluster would make other bytes, it runs "
+                f"{', '.join(differing)}; install the same there (requirements.lock)"
+            )
 
-def apply(work: bytes) -> bytes:
-    """Carry out a pickled (function, arguments) of our own command; returns the pickled result.
 
-    Errors for the user are results too: Ray would wrap them into its own.
+def outcome_of(begin: bytes, *, function: bytes) -> tuple[Callable[[bytes], bytes], bytes]:
+    """Call the pickled `begin`; returns what applies the pickled `function` to items, and how it went.
+
+    Outcomes are pickled results, or errors for the user: Ray would wrap these into its own.
     """
-    function, arguments = pickle.loads(work)  # noqa: S301
+    begun = _outcome(pickle.loads(begin))  # noqa: S301 - all of it is of our own command
+    apply = cache(lambda: pickle.loads(function))  # noqa: S301 - of use only where the beginning went well
+
+    def apply_to(item: bytes) -> bytes:
+        return _outcome(lambda: apply()(pickle.loads(item)))  # noqa: S301
+
+    return apply_to, begun
+
+
+def _outcome(function: Callable[[], object]) -> bytes:
     try:
-        return pickle.dumps(function(*arguments))
+        return pickle.dumps(function())
     except MCLDError as error:
         return pickle.dumps(error)
-
-
-def environment_for_workers(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables of this process that workers elsewhere need as well."""
-    return {name: value for name, value in environment.items() if name.startswith(HANDED_ON)}
 
 
 @cache
@@ -83,15 +113,3 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package).partition("+")[0]
     except importlib.metadata.PackageNotFoundError:
         return "absent"
-
-
-def _check(wanted: Mapping[str, str]) -> None:
-    here = versions_here()
-    differing = [
-        f"{name} {here[name]} instead of {wanted[name]}" for name in wanted if here[name] != wanted[name]
-    ]
-    if differing:
-        raise ConfigError(
-            f"runtime.mapper: the machine {socket.gethostname()} would make other bytes, it runs "
-            f"{', '.join(differing)}; install the same there (requirements.lock)"
-        )

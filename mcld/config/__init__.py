@@ -28,6 +28,7 @@ from mcld.config.params import (
     load_params,
     num_workers,
     parse_params,
+    read_raw_params,
 )
 from mcld.config.section import VAE_FACTOR, Section
 
@@ -56,4 +57,5 @@ __all__ = [
     "load_params",
     "num_workers",
     "parse_params",
+    "read_raw_params",
 ]

@@ -39,6 +39,7 @@ class RuntimeParams(Section):
     ray_gpus_per_worker: PositiveReal = 1.0  # of work that computes with a model
     device: Literal["auto", "cpu", "cuda"] = "auto"  # a GPU rounds differently, as another CPU does
     compile: bool = False  # train through torch.compile
+    launcher: Literal["torchrun", "ray"] = "torchrun"  # of training on several processes
     num_processes: NonNegative = 0  # of training on this machine; 0: one a GPU, one without GPUs
     num_nodes: Positive = 1
     node_rank: NonNegative = 0
@@ -116,6 +117,11 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
 
     Raises ConfigError naming the file, the key, the value, and the nearest known key or the bound it breaks.
     """
+    return parse_params(read_raw_params(path), place=str(path))
+
+
+def read_raw_params(path: Path) -> dict[str, object]:
+    """A params file as plain data, unchecked. Raises ConfigError when it is no file with sections."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -132,7 +138,7 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
         raise ConfigError(
             f"{path}: holds no sections; `mcld profile use mannequins-tiny` writes a complete one"
         )
-    return parse_params(raw, place=str(path))
+    return raw
 
 
 def parse_params(raw: dict[str, object], *, place: str) -> Params:

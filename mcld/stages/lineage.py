@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.errors import DataError
@@ -26,8 +28,12 @@ class Link:
     facts: tuple[tuple[str, str], ...]
 
 
-def lineage(run: RunRecord | None, *, workspace: Workspace) -> tuple[Link, ...]:
+def lineage(
+    run: RunRecord | None, *, workspace: Workspace, made_from: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Link, ...]:
     """The chain of a model: what its run has recorded, then the files of this workspace if they made it.
+
+    `made_from` is the run's artifact of that name, for the files of models that were made elsewhere.
 
     Without a run that of the workspace's own model, as far as its files tell. Raises DataError when a
     manifest is damaged, or where there is neither run nor model.
@@ -40,7 +46,8 @@ def lineage(run: RunRecord | None, *, workspace: Workspace) -> tuple[Link, ...]:
     links = () if run is None else _of_run(run)
     if run is not None and run.identity != identity:
         said = "none" if identity is None else f"another, {identity}"
-        return (*links, Link(title="model in this workspace", facts=(("identity", said),)))
+        here = Link(title="model in this workspace", facts=(("identity", said),))
+        return (*links, *_of_recorded(made_from), here)
     return (*links, *_of_files(workspace))
 
 
@@ -59,7 +66,13 @@ def _of_run(run: RunRecord) -> tuple[Link, ...]:
     return (
         Link(
             title="code",
-            facts=told({"git commit": "git.commit", "uncommitted changes": "git.dirty"}),
+            facts=told(
+                {
+                    "git commit": "git.commit",
+                    "uncommitted changes": "git.dirty",
+                    "changed files": "git.changed",
+                }
+            ),
         ),
         Link(
             title="environment",
@@ -83,6 +96,19 @@ def _of_run(run: RunRecord) -> tuple[Link, ...]:
             ),
         ),
     )
+
+
+def _of_recorded(made_from: Mapping[str, Any]) -> tuple[Link, ...]:
+    """A link a stage before the model, as its run recorded it."""
+    stages = made_from.get("dvc_lock", {}).get("stages", {})
+    links = []
+    for stage, sha256 in made_from.get("manifests", {}).items():
+        facts = [("manifest, sha256", str(sha256))]
+        facts += [("md5 by DVC", str(out["md5"])) for out in stages.get(stage, {}).get("outs", ())]
+        if stage == "weights":
+            facts += [(path, str(digest)) for path, digest in made_from.get("weights", {}).items()]
+        links.append(Link(title=f"artifacts/{stage}, as recorded", facts=tuple(facts)))
+    return tuple(links)
 
 
 def _of_files(workspace: Workspace) -> tuple[Link, ...]:

@@ -7,14 +7,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic
 
 from mcld.cluster.address import HeadWatch
-from mcld.cluster.engine import Call, Cluster, Worker, WorkerLostError, connected
+from mcld.cluster.engine import Call, Cluster, Worker, WorkerLostError, WorkerSize, connected
 from mcld.cluster.leases import SETTLED_S, grant, revoke, revoke_all
-from mcld.cluster.setup import WorkerSetup, environment_for_workers, versions_here
+from mcld.cluster.setup import WorkerSetup
 from mcld.config import RuntimeParams
 from mcld.errors import ConfigError, WorkerError
 from mcld.stages.mapper import THREAD_VARIABLES, Item, Result
@@ -60,13 +61,13 @@ class RayMapper:
             return
         revoke_all(self.leases_dir)
         with connected(self.runtime.ray_address) as cluster:
-            gpus = self._gpus(cluster) if uses_device else 0.0
+            size = self._device_size(cluster) if uses_device else self._size()
             work = _Work(
                 cluster=cluster,
                 function=function,
                 items=items,
                 description=description,
-                size=_Size(cpus=self.runtime.ray_cpus_per_worker, gpus=gpus),
+                size=size,
                 leases_dir=self.leases_dir,
             )
             try:
@@ -74,28 +75,22 @@ class RayMapper:
             finally:
                 work.end()
 
-    def _gpus(self, cluster: Cluster) -> float:
-        """A worker's share of a GPU; none where GPUs are forbidden or the cluster has none."""
-        wanted = self.runtime.ray_gpus_per_worker
+    def _size(self, gpus: float = 0.0) -> WorkerSize:
+        return WorkerSize(cpus=self.runtime.ray_cpus_per_worker, gpus=gpus)
+
+    def _device_size(self, cluster: Cluster) -> WorkerSize:
+        """With a share of a GPU, unless GPUs are forbidden or the cluster has none."""
+        size = self._size(self.runtime.ray_gpus_per_worker)
         if self.runtime.device == "cpu":
-            return 0.0
-        if cluster.num_places(cpus=self.runtime.ray_cpus_per_worker, gpus=wanted):
-            return wanted
+            return self._size()
+        if cluster.num_places(size):
+            return size
         if self.runtime.device == "cuda":
             raise ConfigError(
-                "runtime.device: 'cuda' is asked for, and no machine of the Ray cluster has "
-                f"{wanted:g} GPUs beside {self.runtime.ray_cpus_per_worker:g} CPUs; lower "
+                f"runtime.device: 'cuda' is asked for, and no machine of the Ray cluster has {size}; lower "
                 "runtime.ray_gpus_per_worker, or use 'auto' or 'cpu'"
             )
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Size:
-    """What a worker has of its machine."""
-
-    cpus: float
-    gpus: float
+        return self._size()
 
 
 class _Work(Generic[Item, Result]):
@@ -108,11 +103,13 @@ class _Work(Generic[Item, Result]):
         function: Callable[[Item], Result],
         items: Sequence[Item],
         description: str,
-        size: _Size,
+        size: WorkerSize,
         leases_dir: Path,
     ) -> None:
-        self._cluster, self._function, self._items = cluster, function, items
-        self._description, self._size, self._leases_dir = description, size, leases_dir
+        self._cluster, self._function, self._items = cluster, cluster.share(function), items
+        self._description, self._size = description, size
+        threads = dict.fromkeys(THREAD_VARIABLES, str(max(1, int(size.cpus))))
+        self._setup = WorkerSetup.here(leases_dir, environment=threads)
         self._waiting = deque(range(len(items)))
         self._busy: dict[Call, tuple[Worker, int | None]] = {}  # None: is beginning
         self._leases: dict[Worker, Path] = {}
@@ -139,11 +136,11 @@ class _Work(Generic[Item, Result]):
             revoke(lease)
 
     def _places(self) -> int:
-        places = self._cluster.num_places(cpus=self._size.cpus, gpus=self._size.gpus)
+        places = self._cluster.num_places(self._size)
         if not places:
             raise ConfigError(
                 f"runtime.ray_cpus_per_worker: no machine of the Ray cluster at {self._cluster.address} has "
-                f"{self._size.cpus:g} CPUs and {self._size.gpus:g} GPUs; lower it, or add a machine"
+                f"{self._size}; lower it, or add a machine"
             )
         return places
 
@@ -163,7 +160,7 @@ class _Work(Generic[Item, Result]):
     def _give_next(self, worker: Worker) -> None:
         if self._waiting:
             index = self._waiting.popleft()
-            self._busy[worker.call(self._function, self._items[index])] = (worker, index)
+            self._busy[worker.call(self._items[index])] = (worker, index)
         else:
             self._give_up(worker)
 
@@ -186,15 +183,9 @@ class _Work(Generic[Item, Result]):
             self._start()
 
     def _start(self) -> None:
-        lease = grant(self._leases_dir / f"worker-{next(self._numbers):05d}")
-        threads = str(max(1, int(self._size.cpus)))
-        setup = WorkerSetup(
-            directory=Path.cwd(),
-            lease=lease,
-            environment=environment_for_workers() | dict.fromkeys(THREAD_VARIABLES, threads),
-            versions=versions_here(),
-        )
-        worker, call = self._cluster.start(setup, cpus=self._size.cpus, gpus=self._size.gpus)
+        lease = grant(self._setup.leases_dir / f"worker-{next(self._numbers):05d}")
+        begin = partial(self._setup.begin, lease)
+        worker, call = self._cluster.start(begin, function=self._function, size=self._size)
         self._leases[worker] = lease
         self._busy[call] = (worker, None)
 
@@ -212,7 +203,9 @@ class _Work(Generic[Item, Result]):
             return since_s if is_waiting else time.monotonic()
         self._places()
         logger.warning(
-            "%s: waits for a place with %g CPUs and %g GPUs in the Ray cluster at %s",
-            self._description, self._size.cpus, self._size.gpus, self._cluster.address,
-        )  # fmt: skip
+            "%s: waits for a place with %s in the Ray cluster at %s",
+            self._description,
+            self._size,
+            self._cluster.address,
+        )
         return time.monotonic()

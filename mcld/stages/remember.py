@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -9,6 +10,7 @@ from typing import cast
 from mcld.config import Params
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.stages.evaluation_record import found_evaluation, tell_files, tell_points
+from mcld.stages.made_from import tell_evaluation, tell_made_from
 from mcld.stages.model_evaluation import note_evaluation
 from mcld.stages.probe_files import FIGURE_NAME, METRICS_NAME
 from mcld.stages.run_tags import run_tags
@@ -66,10 +68,11 @@ def run_of_training(
     """The same run, for the process that trains: running again, with its code, machine, data and load."""
     tracked = run_of_model(params, workspace=workspace, identity=identity)
     tracked.start()
-    training = {"mcld.num_processes": str(num_processes), "mcld.device": device}
+    training = {"mcld.num_processes": str(num_processes), "mcld.device": device, **_parallelism()}
     named = run_tags(params, root=workspace.root)
     tracked.set_tags(code_tags(workspace.root) | machine_tags() | training | named)
     shards_dir = workspace.stage_dir("shards")
+    tell_made_from(tracked, params, workspace=workspace)
     tracked.log_dataset(
         f"{params.dataset.source}-shards",
         digest=folder_digest(shards_dir, stage="shards", root=workspace.root, index_name=MANIFEST_NAME),
@@ -77,6 +80,13 @@ def run_of_training(
     )
     tracked.watch_system()
     return tracked
+
+
+def _parallelism() -> dict[str, str]:
+    """How many threads add up a sum, which rounds it: `mcld reproduce` takes as many."""
+    import torch
+
+    return {"mcld.num_threads": str(torch.get_num_threads()), "mcld.num_cores": str(os.cpu_count() or 1)}
 
 
 def identity_of_model(workspace: Workspace) -> str:
@@ -101,6 +111,7 @@ def _remember_evaluation(params: Params, *, workspace: Workspace) -> None:
     with run_of_model(params, workspace=workspace, identity=identity) as tracked:
         tell_points(tracked, found, step=params.train.steps)
         tell_files(tracked, found)
+        tell_evaluation(tracked, params, workspace=workspace)
 
 
 def told_folder(workspace: Workspace, *, identity: str, step: int) -> Path:

@@ -1,7 +1,7 @@
 """Stage `train`: shards and base weights to a model, a loss curve and sample grids, kept in MLflow.
 
-One process trains here, in this one; several are started by torchrun (`mcld.training.launch`), each of them
-as `mcld.stages.train_rank`.
+One process trains here, in this one; several are started by torchrun (`mcld.training.launch`) or on a Ray
+cluster (`mcld.training.cluster_launch`), each of them as `mcld.stages.train_rank`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import shutil
 import time
 from pathlib import Path
 
+from mcld.cluster.engine import connected
 from mcld.config import Params
 from mcld.data.manifest import MANIFEST_NAME, read_manifest, whole_manifest
 from mcld.devices import pick_device
 from mcld.stages.mapper import Mapper
-from mcld.stages.train_rank import arguments_of_rank, write_task
+from mcld.stages.train_rank import TrainTask, arguments_of_rank, write_task
 from mcld.stages.training import Task, settings_of, train_as
 from mcld.stages.training_record import LOSS_NAME
 from mcld.storage import fingerprint, read_json, remove_leftovers, sha256_of_file, write_json
+from mcld.training.cluster_launch import launch_on_cluster, num_ranks_on
 from mcld.training.distributed import alone
 from mcld.training.launch import launch
 from mcld.training.placement import check_shares, placement_of
@@ -73,6 +75,30 @@ def run_identity(params: Params, *, workspace: Workspace) -> str:
 
 
 def _train(task: Task) -> None:
+    if task.params.runtime.launcher == "ray":
+        _train_on_cluster(task)
+    else:
+        _train_by_torchrun(task)
+
+
+def _train_on_cluster(task: Task) -> None:
+    runtime = task.params.runtime
+    with connected(runtime.ray_address) as cluster:
+        num_ranks = num_ranks_on(cluster, runtime=runtime)
+        check_shares(task.params.train.batch_size, num_ranks=num_ranks, num_pieces=runtime.accumulation_steps)
+        _begin(task.workspace, identity=task.identity)
+        job_dir = task.workspace.state_dir / "train" / "cluster"
+        task_path = write_task(job_dir.with_suffix(".json"), task=task)
+        launch_on_cluster(
+            TrainTask(task_path=task_path.resolve()),
+            cluster=cluster,
+            num_ranks=num_ranks,
+            runtime=runtime,
+            job_dir=job_dir,
+        )
+
+
+def _train_by_torchrun(task: Task) -> None:
     runtime = task.params.runtime
     placement = placement_of(runtime)
     check_shares(

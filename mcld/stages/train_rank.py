@@ -1,4 +1,4 @@
-"""One process of a training on several: started by torchrun's agent, told what to do by a file.
+"""One process of a training on several: started by torchrun's agent or Ray Train, told what to do by a file.
 
 python -m mcld.stages.train_rank TASK.json JOB_DIR
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mcld.config import Params
@@ -48,18 +50,26 @@ def read_task(path: Path) -> Task:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainTask:
+    """What every rank does, whoever started it; travels to other machines."""
+
+    task_path: Path
+
+    def __call__(self, rank: int) -> None:
+        """Train as one of the ranks that the environment names."""
+        if rank == 0:
+            log_to_stderr()
+        task = read_task(self.task_path)
+        with open_ranks(task.params.runtime) as ranks:
+            train_as(ranks, task=task)
+
+
 def main(task_path: Path, *, job_dir: Path) -> None:
     """Train as the rank that torchrun's environment names."""
     end_with_parent()
     rank = int(os.environ["RANK"])
-    if rank == 0:
-        log_to_stderr()
-    task = read_task(task_path)
-
-    def train() -> None:
-        with open_ranks(task.params.runtime) as ranks:
-            train_as(ranks, task=task)
-
+    train = partial(TrainTask(task_path=task_path), rank)
     run_rank(JobFiles(directory=job_dir), rank=rank, train=train)
 
 

@@ -24,6 +24,7 @@ from mcld.faults import passing
 from mcld.models import MCLD, initialise_mcld, save_mcld
 from mcld.models.base import load_base, model_config
 from mcld.models.sharding import gathered
+from mcld.stages.made_from import tell_model
 from mcld.stages.pixels import encoder_of_shards
 from mcld.stages.remember import run_of_training
 from mcld.stages.training_flops import kept_flops_per_row
@@ -164,6 +165,7 @@ def _write(task: Task, *, whole: MCLD, progress: TrainingProgress, tracked: Trac
     write_loss(progress.losses, metrics_dir=task.workspace.metrics_dir)
     # Before the manifest: once that is written a repeated command does nothing more.
     tracked.log_folder(task.out_dir / MODEL_NAME, artifact_path=MODEL_NAME)
+    tell_model(tracked, workspace=task.workspace, identity=task.identity)
     tracked.finish()
 
 

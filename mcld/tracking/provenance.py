@@ -20,13 +20,15 @@ FLOW_RUN_VARIABLE = "MCLD_FLOW_RUN_ID"
 FLOW_RUN_PAGE_VARIABLE = "MCLD_FLOW_RUN_URL"
 PREFECT_VARIABLE = "PREFECT__FLOW_RUN_ID"
 LOCKS = {"dvc.lock": "dvc.lock.sha256", "requirements.lock": "environment.lock.sha256"}
+CODE = ("mcld", "flows")
+MAX_CHANGED = 50  # files that are named in a tag
 RESULTS = (":(exclude)dvc.lock", ":(exclude)metrics")
 MAX_DIGEST = 36  # characters that MLflow keeps; DVC's md5 of a folder, with ".dir", has as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeState:
-    """A git commit, and the tracked files that differ from it."""
+    """A git commit, and the files that differ from it: tracked ones, and new ones among the code."""
 
     commit: str
     changed: tuple[str, ...]
@@ -41,23 +43,31 @@ def code_state(root: Path) -> CodeState | None:
     if not commit:
         return None
     lines = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *RESULTS).splitlines()
-    return CodeState(
-        commit=commit, changed=tuple(sorted(line.strip().split(maxsplit=1)[1] for line in lines))
-    )
+    changed = [line.strip().split(maxsplit=1)[1] for line in lines]
+    # What git does not know yet runs all the same, if it lies among the code.
+    added = _git(root, "ls-files", "--others", "--exclude-standard", "--", *CODE).splitlines()
+    return CodeState(commit=commit, changed=tuple(sorted([*changed, *added])))
 
 
 def code_tags(root: Path) -> dict[str, str]:
-    """Where the code stands, as far as known: git commit, whether the tree is dirty, hashes of the locks."""
+    """Where the code stands, as far as known: git commit, what differs from it, hashes of the locks."""
     tags: dict[str, str] = {}
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit:
-        tags["git.commit"] = commit
-        tags["git.dirty"] = str(bool(_git(root, "status", "--porcelain", "--untracked-files=no"))).lower()
-        tags["mlflow.source.git.commit"] = commit  # MLflow's page shows this one
+    code = code_state(_project(root))
+    if code is not None:
+        tags["git.commit"] = code.commit
+        tags["git.dirty"] = str(bool(code.changed)).lower()
+        tags["git.changed"] = " ".join(code.changed[:MAX_CHANGED]) or "nothing"
+        tags["mlflow.source.git.commit"] = code.commit  # MLflow's page shows this one
     for name, tag in LOCKS.items():
         if (root / name).is_file():
             tags[tag] = sha256_of_file(root / name)
     return tags
+
+
+def _project(root: Path) -> Path:
+    """The folder with the code: of a workspace beside, that of the clone in which it lies."""
+    top = _git(root, "rev-parse", "--show-toplevel")
+    return Path(top) if top and not (root / "dvc.yaml").is_file() else root
 
 
 def machine_tags() -> dict[str, str]:

@@ -67,7 +67,7 @@ def alone(device: torch.device) -> Ranks:
 
 @contextmanager
 def open_ranks(runtime: RuntimeParams, *, environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
-    """This process among those that torchrun started; within it they can talk.
+    """This process among those that torchrun or Ray Train started; within it they can talk.
 
     NCCL between GPUs, one a process, and gloo between processors. Raises ConfigError when there are more
     processes than GPUs, and WorkerError when the others do not come.
@@ -86,6 +86,9 @@ def open_ranks(runtime: RuntimeParams, *, environment: Mapping[str, str] = os.en
     is_cuda = ranks.device.type == "cuda"
     if is_cuda:
         torch.cuda.set_device(ranks.device)
+    if dist.is_initialized():  # by Ray Train, which closes it too
+        yield ranks
+        return
     with lost_ranks_explained(ranks, timeout_s=runtime.collective_timeout_s):
         dist.init_process_group(
             # Checkpoints are gathered between processors, whatever the model is on.

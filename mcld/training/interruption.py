@@ -4,25 +4,41 @@
         ...
         if requests.asked: save and leave
 
-A signal handler may run between any two instructions, so it does nothing but remember.
+A signal handler may run between any two instructions, so it does nothing but remember. Where no signal can
+reach a process, as on other machines, the variable MCLD_STOP_FILE names a file that asks by being there.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
+STOP_FILE = "MCLD_STOP_FILE"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequests:
     """The signal that asked this process to stop, if one did."""
 
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
+    def __init__(self, file: Path | None = None) -> None:
+        self._received: signal.Signals | None = None
+        self._file = file
+
+    @property
+    def received(self) -> signal.Signals | None:
+        """What was received, here or by whoever wrote the file."""
+        if self._received is None and self._file is not None and self._file.is_file():
+            self._received = signal.Signals(int(self._file.read_text()))
+        return self._received
+
+    def remember(self, number: int) -> None:
+        """Take note of a signal."""
+        self._received = signal.Signals(number)
 
     @property
     def counts(self) -> list[float]:
@@ -39,9 +55,10 @@ def asked_by(counts: list[float]) -> signal.Signals | None:
 def stop_requests() -> Iterator[StopRequests]:
     """Within it, the first SIGTERM or SIGINT is remembered; a second one does what it did before.
 
-    Signals reach the main thread alone; in another thread nothing is installed, and nothing is remembered.
+    Signals reach the main thread alone; in another thread nothing is installed, and only the file can ask.
     """
-    requests = StopRequests()
+    named = os.environ.get(STOP_FILE)
+    requests = StopRequests(Path(named) if named else None)
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return
@@ -52,7 +69,7 @@ def stop_requests() -> Iterator[StopRequests]:
             signal.signal(one, handler if handler is not None else signal.SIG_DFL)
 
     def remember(number: int, _frame: FrameType | None) -> None:
-        requests.received = signal.Signals(number)
+        requests.remember(number)
         restore()
 
     try:

@@ -69,7 +69,7 @@ def _run_agent(files: JobFiles, *, runtime: RuntimeParams, placement: Placement)
         start_new_session=True,  # Ctrl-C reaches the command alone, which passes it on once
     )
     try:
-        with _signals_received() as received:
+        with signals_received() as received:
             _wait(agent, files=files, received=received)
     finally:
         agent.kill()  # ranks notice, and end
@@ -88,7 +88,7 @@ def _environment(runtime: RuntimeParams, *, placement: Placement) -> dict[str, s
 
 
 @contextmanager
-def _signals_received() -> Iterator[list[int]]:
+def signals_received() -> Iterator[list[int]]:
     """Within it SIGTERM and SIGINT are kept in the list that it yields.
 
     Python lets only the main thread listen to signals; elsewhere whoever started us has to.

@@ -48,6 +48,11 @@ class JobFiles:
         """Which rank was lost, written by the agent."""
         return self.directory / "lost.json"
 
+    @property
+    def stop(self) -> Path:
+        """Asks ranks that no signal reaches to stop, by being there; holds the signal's number."""
+        return self.directory / "stop"
+
     def process(self, rank: int) -> Path:
         """The process number of a rank, once it can be signalled."""
         return self.directory / f"rank-{rank}.pid"
@@ -75,9 +80,14 @@ def run_rank(files: JobFiles, *, rank: int, train: Callable[[], None]) -> None:
     try:
         train()
     except MCLDError as error:
-        write_json(files.outcome(rank), value={"kind": type(error).__name__, "message": str(error)})
+        write_outcome(files, rank=rank, error=error)
         if not isinstance(error, TrainingStoppedError):
             sys.exit(EXIT_USER_ERROR)
+
+
+def write_outcome(files: JobFiles, *, rank: int, error: MCLDError) -> None:
+    """Leave a sentence for the command."""
+    write_json(files.outcome(rank), value={"kind": type(error).__name__, "message": str(error)})
 
 
 def _error_of(value: object) -> MCLDError:

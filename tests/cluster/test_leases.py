@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mcld.cluster.leases import grant, revoke, revoke_all
-from mcld.cluster.setup import WorkerSetup, environment_for_workers, versions_here
+from mcld.cluster.leases import grant, revoke, revoke_all, take_over
+from mcld.cluster.setup import WorkerSetup
 from mcld.errors import ConfigError
 from tests.workspaces import CHECKOUT, environment
 
@@ -35,6 +36,7 @@ def start_holder(lease: Path) -> subprocess.Popen[str]:
 
 
 def test_a_worker_ends_when_its_lease_is_revoked_alone_or_with_all(tmp_path: Path) -> None:
+    (tmp_path / "ray").mkdir()
     leases = [grant(tmp_path / "ray" / name) for name in ("one", "other")]
     processes = [start_holder(lease) for lease in leases]
     revoke(leases[0])
@@ -44,30 +46,30 @@ def test_a_worker_ends_when_its_lease_is_revoked_alone_or_with_all(tmp_path: Pat
     assert processes[1].wait(PATIENCE_S) == 1
 
 
+def test_who_takes_over_works_alone(tmp_path: Path) -> None:
+    first = take_over(tmp_path, holder="rank-0")
+    process = start_holder(first)
+    second = take_over(tmp_path, holder="rank-0")
+    assert process.wait(PATIENCE_S) == 1
+    assert list(tmp_path.iterdir()) == [second]
+
+
 def test_a_machine_that_would_make_other_bytes_or_does_not_see_the_workspace_is_refused(
     tmp_path: Path,
 ) -> None:
-    setup = WorkerSetup(
-        directory=tmp_path, lease=tmp_path / "lease", environment={}, versions=versions_here()
-    )
-    with pytest.raises(ConfigError, match=r"does not see .*; put the workspace into a folder that every"):
-        setup.begin()
-    program = (
-        "import sys; from pathlib import Path; from mcld.cluster.setup import *; "
-        "from mcld.cluster.leases import grant; p = Path(sys.argv[1]); grant(p / 'lease'); "
-        "WorkerSetup(directory=p, lease=p / 'lease', environment={}, "
-        "versions=versions_here() | {'numpy': '1.0'}).begin()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        cwd=CHECKOUT, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "would make other bytes, it runs numpy" in done.stderr
-    assert "instead of 1.0; install the same there" in done.stderr
+    setup = WorkerSetup.here(tmp_path, environment={})
+    setup.check()
+    with pytest.raises(
+        ConfigError, match=r"would make other bytes, it runs numpy \S+ instead of 1\.0; install"
+    ):
+        replace(setup, versions={**setup.versions, "numpy": "1.0"}).check()
+    with pytest.raises(ConfigError, match=r"does not see .*elsewhere; put the workspace into a folder that"):
+        replace(setup, leases_dir=tmp_path / "elsewhere").check()
 
 
-def test_passwords_are_handed_on_and_not_shown() -> None:
-    handed = environment_for_workers({"MCLD_DEEPFASHION_PASSWORD": "canary", "HOME": "/home/me"})
-    assert handed == {"MCLD_DEEPFASHION_PASSWORD": "canary"}
-    setup = WorkerSetup(directory=Path(), lease=Path(), environment=handed, versions={})
+def test_passwords_are_handed_on_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCLD_DEEPFASHION_PASSWORD", "canary")
+    setup = WorkerSetup.here(tmp_path, environment={})
+    assert setup.environment["MCLD_DEEPFASHION_PASSWORD"] == "canary"
+    assert "HOME" not in setup.environment
     assert "canary" not in repr(setup)

@@ -58,7 +58,11 @@ def facts(links: tuple[Link, ...]) -> dict[str, dict[str, str]]:
 
 def test_the_chain_goes_from_the_code_to_the_files_of_the_model(workspace: Workspace) -> None:
     found = facts(lineage(RUN, workspace=workspace))
-    assert found["code"] == {"git commit": "f00d", "uncommitted changes": "false"}
+    assert found["code"] == {
+        "git commit": "f00d",
+        "uncommitted changes": "false",
+        "changed files": UNKNOWN,
+    }
     assert found["environment"]["version of torch"] == "2.13.0"
     assert found["data"]["training shards, fingerprint"] == "5eed"
     assert found["run"]["MLflow run"] == "abc (full seed 0, experiment mcld)"
@@ -79,6 +83,20 @@ def test_files_of_another_model_are_not_taken_for_its_own(workspace: Workspace) 
     found = facts(lineage(replace(RUN, identity="someone else"), workspace=workspace))
     assert found["model in this workspace"] == {"identity": "another, identity of the model"}
     assert "artifacts/train" not in found
+
+
+def test_of_a_model_that_was_made_elsewhere_the_record_speaks(workspace: Workspace) -> None:
+    made_from = {
+        "dvc_lock": {"stages": {"dataset": {"outs": [{"path": "artifacts/dataset", "md5": "3.dir"}]}}},
+        "manifests": {"dataset": "4" * 64, "weights": "5" * 64},
+        "weights": {"unet/model.safetensors": "6" * 64},
+    }
+    found = facts(lineage(replace(RUN, identity="elsewhere"), workspace=workspace, made_from=made_from))
+    assert found["artifacts/dataset, as recorded"] == {
+        "manifest, sha256": "4" * 64,
+        "md5 by DVC": "3.dir",
+    }
+    assert found["artifacts/weights, as recorded"]["unet/model.safetensors"] == "6" * 64
 
 
 def test_without_a_run_the_files_speak_alone_and_without_both_nothing_does(

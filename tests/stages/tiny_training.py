@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -41,6 +42,7 @@ class Training:
 
     folder: Path
     params: Params
+    environment: Mapping[str, str] = field(default_factory=dict)  # of its processes, beside this one's
 
     @property
     def workspace(self) -> Workspace:
@@ -48,7 +50,9 @@ class Training:
 
     def start(self) -> subprocess.Popen[str]:
         path = self.write_params()
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY_DIR), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY_DIR), "OMP_NUM_THREADS": "1"} | dict(
+            self.environment
+        )
         return subprocess.Popen(
             [sys.executable, "-m", "tests.stages.tiny_training", str(self.folder), str(path)],
             cwd=REPOSITORY_DIR,

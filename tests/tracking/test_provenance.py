@@ -39,8 +39,14 @@ def test_code_tags_say_commit_and_whether_the_tree_differs(tmp_path: Path) -> No
     assert len(tags["git.commit"]) == 40
     assert tags["git.dirty"] == "false"
     assert tags["dvc.lock.sha256"] == sha256_of_file(tmp_path / "dvc.lock")
-    (tmp_path / "dvc.lock").write_text("stages: {a: b}\n")
-    assert code_tags(tmp_path)["git.dirty"] == "true"
+    (tmp_path / "dvc.lock").write_text("stages: {a: b}\n")  # a result, which every run changes
+    assert code_tags(tmp_path)["git.dirty"] == "false"
+    (tmp_path / "mcld").mkdir()
+    (tmp_path / "mcld" / "new.py").touch()  # unknown to git, and yet it runs
+    (tmp_path / "beside").mkdir()
+    for root in (tmp_path, tmp_path / "beside"):  # a workspace beside is of the same code
+        tags = code_tags(root)
+        assert (tags["git.dirty"], tags["git.changed"]) == ("true", "mcld/new.py")
 
 
 def test_the_code_differs_by_files_and_not_by_results(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Parts made on a Ray cluster of two raylets: the same bytes, machines that are lost, a head that is gone."""
+"""Stages on a Ray cluster of two raylets, which loses a process, a machine and its head, in that order."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from safetensors.numpy import load_file
 
 from mcld.config import load_params
 from mcld.errors import ConfigError
@@ -22,12 +24,31 @@ from mcld.stages.ray_mapper import RayMapper
 from mcld.workspace import Workspace
 from tests.ray_cluster import REPOSITORY_DIR, RayCluster, running_cluster
 from tests.stages.kill_sweep import contents
+from tests.stages.tiny_training import Training, prepare
+from tests.stages.tiny_weights import MODEL_PARAMS, params_with
 from tests.workspaces import MINIATURE, change_params
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 EXIT_USER_ERROR = 2
+EXIT_STOPPED = 75
 NUM_PARTS = 12
 CANARY = "canary-in-the-password"
+
+TRAINING = params_with(
+    params_with(
+        MODEL_PARAMS,
+        section="train",
+        steps=40,
+        checkpoint_every_steps=1,
+        sample_every_steps=40,
+        num_sample_pairs=1,
+        optimizer="adamw",
+    ),
+    section="runtime",
+    num_processes=2,
+    device="cpu",
+    keep_every_steps=1,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +84,37 @@ def workspace(local: Path, tmp_path: Path) -> Workspace:
     shutil.copytree(local, tmp_path / "work")
     shutil.rmtree(tmp_path / "work/artifacts/texture")
     return Workspace(root=tmp_path / "work")
+
+
+def test_training_that_lost_a_process_and_was_stopped_is_where_an_undisturbed_pair_was_under_torchrun(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    prepare(tmp_path / "torchrun", params=TRAINING)
+    shutil.copytree(tmp_path / "torchrun", tmp_path / "ray")
+    undisturbed = Training(folder=tmp_path / "torchrun", params=TRAINING)
+    undisturbed.finish()
+    on_ray = Training(
+        folder=tmp_path / "ray",
+        params=params_with(TRAINING, section="runtime", launcher="ray", max_restarts=1),
+        environment=cluster.environment,
+    )
+    process = on_ray.start()
+    wait_for(lambda: num_saved(on_ray.workspace) >= 2, during=process)
+    ranks = [one for one in psutil.Process(cluster.other_raylet_pid).children() if "Train" in one.name()]
+    assert len(ranks) == 1
+    ranks[0].kill()
+    before = num_saved(on_ray.workspace)
+    wait_for(lambda: num_saved(on_ray.workspace) > before + 2, during=process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == EXIT_STOPPED, errors
+    told = re.search(r"stopped by SIGTERM after step (\d+) of 40, which is saved; repeat the command", errors)
+    assert told, errors
+    # Weights, averages, optimiser, losses so far: all that the steps to come depend on.
+    found, expected = (state_after(int(told[1]), one.workspace) for one in (on_ray, undisturbed))
+    assert len(found) > 1000
+    assert [name for name, value in found.items() if expected[name] != value] == []
+    assert set(found) == set(expected)
 
 
 def test_a_machine_lost_in_the_middle_leaves_the_bytes_of_a_local_run(
@@ -135,6 +187,19 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def state_after(step: int, workspace: Workspace) -> dict[str, bytes]:
+    """What a checkpoint holds, bit by bit, but for PyTorch's own generators, which no step draws from."""
+    paths = (workspace.state_dir / "checkpoints").glob(f"*/step-{step:06d}/*.safetensors")
+    tensors = {name: value for path in paths for name, value in load_file(path).items()}
+    return {name: value.tobytes() for name, value in tensors.items() if not name.startswith("generator.")}
+
+
+def num_saved(workspace: Workspace) -> int:
+    """The step of the newest checkpoint."""
+    paths = (workspace.state_dir / "checkpoints").rglob("step-*/record.json")
+    return max((int(path.parent.name.removeprefix("step-")) for path in paths), default=0)
 
 
 def num_parts(workspace: Workspace) -> int:
