@@ -50,7 +50,11 @@ def pipeline(
         check_tag(tag, workspace=workspace)
     names = [spec.name for spec in STAGES]
     ran = run_stages(names[: names.index(until) + 1], timeout_h=stage_timeout_h)
-    create_markdown_artifact(key="summary", markdown=markdown_summary(workspace=workspace))
+    create_markdown_artifact(
+        key="summary",
+        markdown=markdown_summary(workspace=workspace),
+        description="What each stage made, and how long it took",
+    )
     if push:
         push_outputs(workspace=workspace)
     if tag:

@@ -51,6 +51,7 @@ def worker(pool: str, *, settings: Settings, environment: Mapping[str, str]) -> 
         address=f"work pool {pool}",
         is_ready=lambda: _has_called(settings, pool=pool, name=name, since=started),
         needs=("prefect",),
+        has_work=True,  # a worker that ends kills its flow runs without a word to the server
     )
 
 

@@ -181,6 +181,7 @@ def prefect_site(folder: Path) -> Iterator[PrefectSite]:
         site.start_server()
         for pool in POOLS:
             site.prefect("work-pool", "create", pool, "--type", "process")
+        site.prefect("gcl", "create", "gpu", "--limit", "1")
         site.prefect("deploy", "--all")
         for pool in POOLS:
             site.start_worker(pool)

@@ -31,26 +31,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectSite]:
         yield site
 
 
-@pytest.fixture
-def training(site: PrefectSite) -> Iterator[str]:
-    """A run of the train stage that has saved a checkpoint and would go on for minutes."""
+def start_long_training(site: PrefectSite, **parameters: object) -> str:
+    """Begin a run of the train stage that would go on for minutes."""
     change_params(site.checkout, changes=LONG)
-    known = checkpoints(site)
-    run_id = site.start("stage/train", name="train")
-    wait_until(lambda: bool(checkpoints(site) - known), timeout_s=WAIT_S)
-    yield run_id
-    site.cancel(run_id)
-    site.finished(run_id)
-    kill_all(site.processes_of(run_id))
+    return site.start("stage/train", name="train", **parameters)
+
+
+def wait_for_log(site: PrefectSite, run_id: str, *, line: str, times: int = 1) -> None:
+    """Wait until a run has logged a line so often."""
+    wait_until(lambda: site.log(run_id).count(line) >= times, timeout_s=WAIT_S)
 
 
 def checkpoints(site: PrefectSite) -> set[str]:
     """All that lie there, of any training."""
     return {str(path) for path in (site.checkout / ".mcld" / "checkpoints").glob("*/step-*")}
-
-
-def run_count(site: PrefectSite, run_id: str) -> int:
-    return int(site.run(run_id)["run_count"])
 
 
 def test_a_deployment_makes_everything_and_leaves_dvc_nothing_to_do(site: PrefectSite) -> None:
@@ -90,53 +84,45 @@ def test_an_altered_file_is_found_by_night(site: PrefectSite) -> None:
     path.write_bytes(whole)
 
 
-def test_a_second_run_of_the_workspace_is_refused_and_cancelling_leaves_what_was_done(
-    site: PrefectSite, training: str
-) -> None:
-    [process] = site.processes_of(training)
+def test_cancelled_killed_and_left_alone_training_goes_on_from_its_checkpoint(site: PrefectSite) -> None:
+    known = checkpoints(site)
+    first = start_long_training(site)
+    wait_until(lambda: bool(checkpoints(site) - known), timeout_s=WAIT_S)
+    [process] = site.processes_of(first)
     state, said = site.finished(site.start("mcld/pipeline", until="train"))
     assert (state, f"process {process.pid} is running a stage here" in said) == ("Failed", True), said
-    site.cancel(training)
-    assert site.finished(training)[0] == "Cancelled"
-    assert site.processes_of(training) == []
-    assert "stopped by SIGTERM after step" in site.log(training)
-    again = site.start("stage/train", name="train")
-    wait_until(lambda: "resuming from" in site.log(again), timeout_s=WAIT_S)
+    site.cancel(first)
+    assert site.finished(first)[0] == "Cancelled"
+    assert site.processes_of(first) == []
+    assert "stopped by SIGTERM after step" in site.log(first)
+
+    automate = [sys.executable, "-m", "flows.automations"]
+    subprocess.run(automate, cwd=site.checkout, env=site.environment, check=True)
+    run_id = start_long_training(site)
+    wait_for_log(site, run_id, line="resuming from")
     wait_until(lambda: "progress-train" in site.artifacts(), timeout_s=WAIT_S)
-    site.cancel(again)
-    assert site.finished(again)[0] == "Cancelled"
+    kill_all(site.processes_of(run_id))  # the worker says that it crashed
+    wait_for_log(site, run_id, line="resuming from", times=2)
+
+    site.kill("worker-gpu")
+    kill_all(site.processes_of(run_id))  # nobody says it
+    site.start_worker("gpu")
+    site.change_state(run_id, "CRASHED")  # as the automation does after some minutes of silence
+    wait_for_log(site, run_id, line="resuming from", times=3)
+    assert site.run(run_id)["run_count"] == 3
+    site.cancel(run_id)
+    assert site.finished(run_id)[0] == "Cancelled"
 
 
 def test_a_stage_that_takes_too_long_is_stopped(site: PrefectSite) -> None:
-    run_id = site.start("stage/train", name="train", stage_timeout_h=20 / 3600)
+    run_id = start_long_training(site, stage_timeout_h=15 / 3600)
     state, said = site.finished(run_id)
-    assert state in ("Failed", "TimedOut"), said
-    assert "20" in said
-    assert site.processes_of(run_id) == []
-
-
-def test_a_crashed_run_goes_on_by_itself(site: PrefectSite, training: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "flows.automations"], cwd=site.checkout, env=site.environment, check=True
-    )
-    kill_all(site.processes_of(training))
-    wait_until(lambda: run_count(site, training) == 2, timeout_s=WAIT_S)
-    wait_until(lambda: "resuming from" in site.log(training), timeout_s=WAIT_S)
-
-
-def test_a_run_whose_machine_went_away_is_taken_up_by_another_worker(
-    site: PrefectSite, training: str
-) -> None:
-    site.kill("worker-gpu")
-    kill_all(site.processes_of(training))
-    site.start_worker("gpu")
-    site.change_state(training, "CRASHED")  # as the automation does after some minutes of silence
-    wait_until(lambda: run_count(site, training) == 2, timeout_s=WAIT_S)
-    wait_until(lambda: "resuming from" in site.log(training), timeout_s=WAIT_S)
+    assert (state, "15" in said) == ("TimedOut", True), said
+    wait_until(lambda: site.processes_of(run_id) == [], timeout_s=WAIT_S)
 
 
 def test_a_server_that_goes_away_and_comes_back_ends_no_run(site: PrefectSite) -> None:
-    change_params(site.checkout, changes={"train": {"steps": 60, "checkpoint_every_steps": 10}})
+    change_params(site.checkout, changes={"train": {"steps": 40, "checkpoint_every_steps": 10}})
     known = checkpoints(site)
     run_id = site.start("stage/train", name="train")
     wait_until(lambda: bool(checkpoints(site) - known), timeout_s=WAIT_S)
