@@ -50,12 +50,13 @@ def test_prefect_has_the_deployments_pools_and_the_limit_of_gpus(stack: TeamStac
 
 
 def test_a_run_lies_in_postgresql_and_the_store_and_survives_a_killed_server(
-    stack: TeamStack, tmp_path: Path
+    stack: TeamStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through mcld's tracking, with the address that a shell exports and without the store's keys."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.client["MLFLOW_TRACKING_URI"])
     picture = tmp_path / "grid.png"
     Image.new("RGB", (8, 8), "red").save(picture)
-    with _open(stack, tmp_path) as tracked:
+    with _open(tmp_path) as tracked:
         tracked.log_params({"train": {"steps": 20}})
         tracked.log_series("loss", values=_losses(range(1, 11)))
         tracked.log_folder(tmp_path, artifact_path="model")
@@ -130,11 +131,11 @@ def test_ctrl_c_leaves_no_process(stack: TeamStack) -> None:
     assert "Traceback" not in stack.log_path.read_text()
 
 
-def _open(stack: TeamStack, root: Path) -> TrackedRun:
+def _open(root: Path) -> TrackedRun:
     return open_run(
         state_dir=root / ".mcld",
         root=root,
-        tracking_uri=stack.client["MLFLOW_TRACKING_URI"],
+        tracking_uri=None,
         experiment="team",
         identity="abc",
         name="run",
