@@ -20,7 +20,7 @@ MARKER = Path(".mcld") / "reproduce.json"  # written last: with it there is noth
 COUNTED = Path(".mcld") / "flops"  # what counting a step's work found; it takes seconds, and shapes nothing
 BROUGHT = ("data", "bases")  # what users bring, and git does not know
 CONFIG_LOCAL = Path(".dvc") / "config.local"
-# Of the flow run that this may be called from, and of the MLflow that has the run: both are of that one alone.
+# Of the flow run that this may be called from, and of the MLflow that has the run: not of what is made here.
 FOREIGN_VARIABLES = ("MCLD_FLOW_RUN_ID", "MCLD_FLOW_RUN_URL", "PREFECT__FLOW_RUN_ID", "MLFLOW_TRACKING_URI")
 STDERR = 2  # what DVC and the stages say; stdout is for the result
 
