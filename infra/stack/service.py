@@ -30,7 +30,8 @@ class Service:
 
     `prepare` is called whenever it has become ready, so it must bear repetition. `user` is whom it runs as
     where we are root. `stop_signal` is how it is told to end. With `has_work` the processes that it has
-    started are asked to end before it is, by SIGTERM, and may save what they have.
+    started are asked to end before it is, by SIGTERM, and may save what they have. `leftovers` are files that
+    it leaves outside of the state folder when it is killed.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Service:
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     has_work: bool = False
+    leftovers: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,8 @@ class RunningProcess:
         with suppress(ProcessLookupError):  # nobody is left
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
+        for path in self.service.leftovers:
+            path.unlink(missing_ok=True)
 
 
 def entrypoint(name: str, *arguments: str) -> list[str]:
