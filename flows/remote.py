@@ -16,7 +16,15 @@ from collections.abc import Mapping, Sequence
 from dvc.repo import Repo
 
 from flows.deliver import push
-from flows.remote_store import Remote, StageAtRemote, check_writable, default_remote, missing, stages_at
+from flows.remote_store import (
+    Remote,
+    StageAtRemote,
+    check_writable,
+    default_remote,
+    missing,
+    remote_at,
+    stages_at,
+)
 from mcld.errors import ConfigError, MCLDError
 from mcld.storage.addresses import without_credentials
 from mcld.workspace import Workspace
@@ -36,9 +44,10 @@ def set_up_remote(*, workspace: Workspace, environment: Mapping[str, str]) -> st
         if url := environment.get(URL_VARIABLE):
             endpoint = next((environment[name] for name in ENDPOINT_VARIABLES if environment.get(name)), None)
             _name(url, endpoint=endpoint, repo=repo)
+        else:
+            check_writable(default_remote(repo))
     with Repo(str(workspace.root)) as repo:
         remote = default_remote(repo)
-        check_writable(remote)
         return describe(remote, stages=stages_at(remote, repo=repo))
 
 
@@ -67,6 +76,7 @@ def _name(url: str, *, endpoint: str | None, repo: Repo) -> None:
                 ".dvc/config.local; give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
             )
     settings = {"url": url} if endpoint is None else {"url": url, "endpointurl": endpoint}
+    check_writable(remote_at(url, name=NAME, settings=settings))  # before the config speaks of it
     with repo.config.edit("local") as config:
         config["remote"][NAME] = settings
         config["core"]["remote"] = NAME
@@ -75,7 +85,9 @@ def _name(url: str, *, endpoint: str | None, repo: Repo) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Without arguments set up and check; `push` sends what the store lacks, whatever DVC remembers."""
     try:
-        if list(arguments) == ["push"]:
+        if list(arguments) not in ([], ["push"]):
+            raise ConfigError(f"{' '.join(arguments)}: not known; give nothing, or push")
+        if arguments:
             sys.stdout.write(f"{push(workspace=Workspace())} files sent\n")
         sys.stdout.write(f"{set_up_remote(workspace=Workspace(), environment=os.environ)}\n")
     except MCLDError as error:

@@ -45,14 +45,18 @@ class StageAtRemote:
     num_missing: int = 0
 
 
+def remote_at(url: str, *, name: str, settings: Mapping[str, object]) -> Remote:
+    """A remote by its settings in DVC's config; nothing is asked of it yet."""
+    return Remote(name=name, url=without_credentials(url), folder=_folder(url, settings=settings))
+
+
 def default_remote(repo: Repo) -> Remote:
     """The remote that `dvc push` goes to. Raises ConfigError when there is none."""
     name = repo.config["core"].get("remote")
     if name is None:
         raise ConfigError(f"{Path(repo.root_dir)}: DVC has no default remote; {REMEDY}")
     settings = repo.config["remote"][name]
-    url = str(settings["url"])
-    return Remote(name=name, url=without_credentials(url), folder=_folder(url, settings=settings))
+    return remote_at(str(settings["url"]), name=name, settings=settings)
 
 
 def check_writable(remote: Remote) -> None:

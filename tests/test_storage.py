@@ -97,6 +97,12 @@ def test_a_folder_without_permission_is_told(tmp_path: Path) -> None:
         write_bytes(tmp_path / "a.bin", data=b"x")
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/deep/a.bin: cannot be written \(Not a directory\)"):
+        write_bytes(tmp_path / "file" / "deep" / "a.bin", data=b"x")
+
+
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()

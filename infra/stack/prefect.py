@@ -10,7 +10,7 @@ from infra.stack.asking import answers, ask
 from infra.stack.credentials import Credentials
 from infra.stack.postgres import database_host
 from infra.stack.service import Service, entrypoint
-from infra.stack.settings import Settings
+from infra.stack.settings import HOST, Settings
 
 
 def prefect_server(
@@ -26,8 +26,10 @@ def prefect_server(
             "MCLD_PORT": str(settings.prefect_port),
             "MCLD_POSTGRES_HOST": database_host(settings.state_dir / "postgres"),
             "MCLD_SECRETS_DIR": str(credentials.directory),
-            # Prefect allows every page in the world to call its API from a browser here; only its own may.
-            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": settings.prefect_url,
+            # Prefect lets every page in the world call its API from a browser here; only its own may.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(
+                f"http://{name}:{settings.prefect_port}" for name in (HOST, "localhost")
+            ),
         },
         address=settings.prefect_url,
         is_ready=lambda: answers(f"{settings.prefect_url}/api/health"),
@@ -51,6 +53,7 @@ def worker(pool: str, *, settings: Settings, environment: Mapping[str, str]) -> 
         address=f"work pool {pool}",
         is_ready=lambda: _has_called(settings, pool=pool, name=name, since=started),
         needs=("prefect",),
+        has_work=True,  # a worker that ends kills its flow runs without a word to the server
     )
 
 

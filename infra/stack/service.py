@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from infra.stack.settings import StackError
 
 POLL_S = 0.1
@@ -27,7 +29,9 @@ class Service:
     """One program. It starts when those it `needs`, by name, are ready.
 
     `prepare` is called whenever it has become ready, so it must bear repetition. `user` is whom it runs as
-    where we are root. `stop_signal` is how it is told to end.
+    where we are root. `stop_signal` is how it is told to end. With `has_work` the processes that it has
+    started are asked to end before it is, by SIGTERM, and may save what they have. `leftovers` are files that
+    it leaves outside of the state folder when it is killed.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Service:
     needs: Sequence[str] = ()
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    has_work: bool = False
+    leftovers: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ class RunningProcess:
     """A process in a session of its own, with a log file; it is told to end when we die, however we die."""
 
     popen: subprocess.Popen[bytes]
-    stop_signal: signal.Signals
+    service: Service
 
     @classmethod
     def start(cls, service: Service, *, working_dir: Path, log_path: Path) -> RunningProcess:
@@ -64,16 +70,22 @@ class RunningProcess:
                 )
             except FileNotFoundError as error:
                 raise StackError(f"{error.filename}: not found; install util-linux") from error
-        return cls(popen=popen, stop_signal=service.stop_signal)
+        return cls(popen=popen, service=service)
 
     def exit_code(self) -> int | None:
         """None while it runs; negative: the signal that ended it."""
         return self.popen.poll()
 
+    def work(self) -> list[psutil.Process]:
+        """Processes that it has started, if they are to end before it."""
+        if not self.service.has_work or self.popen.poll() is not None:
+            return []
+        return list(psutil.Process(self.popen.pid).children(recursive=True))
+
     def ask_to_stop(self) -> None:
         """Send the stop signal."""
         if self.popen.poll() is None:
-            self.popen.send_signal(self.stop_signal)
+            self.popen.send_signal(self.service.stop_signal)
 
     def stop(self, *, timeout_s: float) -> None:
         """Wait for its end after `ask_to_stop`, and kill its group, whole, if that takes too long."""
@@ -87,6 +99,8 @@ class RunningProcess:
         with suppress(ProcessLookupError):  # nobody is left
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
+        for path in self.service.leftovers:
+            path.unlink(missing_ok=True)
 
 
 def entrypoint(name: str, *arguments: str) -> list[str]:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 15.0
-LAST_STOP_TIMEOUT_S = 10.0
+WORK_TIMEOUT_S = 60.0  # a training writes a checkpoint
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
 MAX_DEATHS = 5
@@ -156,7 +156,8 @@ class Supervisor:
 
 
 def stop_all(processes: Sequence[RunningProcess]) -> None:
-    """End processes side by side."""
+    """End processes side by side, their work first."""
+    end_gently([worked for process in processes for worked in process.work()], timeout_s=WORK_TIMEOUT_S)
     for process in processes:
         process.ask_to_stop()
     for process in processes:
@@ -182,10 +183,14 @@ def adopt_orphans() -> None:
 
 def end_descendants() -> None:
     """Ask all that descends from us to end, and kill what does not."""
-    left = psutil.Process().children(recursive=True)
-    for process in left:
+    end_gently(psutil.Process().children(recursive=True), timeout_s=STOP_TIMEOUT_S)
+
+
+def end_gently(processes: Sequence[psutil.Process], *, timeout_s: float) -> None:
+    """SIGTERM, and SIGKILL for those that have not ended after `timeout_s`."""
+    for process in processes:
         _send(process, signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(left, timeout=LAST_STOP_TIMEOUT_S)
+    _, stubborn = psutil.wait_procs(processes, timeout=timeout_s)
     for process in stubborn:
         _send(process, signal.SIGKILL)
     psutil.wait_procs(stubborn)

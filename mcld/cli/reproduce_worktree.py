@@ -20,8 +20,9 @@ MARKER = Path(".mcld") / "reproduce.json"  # written last: with it there is noth
 COUNTED = Path(".mcld") / "flops"  # what counting a step's work found; it takes seconds, and shapes nothing
 BROUGHT = ("data", "bases")  # what users bring, and git does not know
 CONFIG_LOCAL = Path(".dvc") / "config.local"
-# Of the flow run that this may be called from, and of the MLflow that has the run: both are of that one alone.
+# Of the flow run that this may be called from, and of the MLflow that has the run: not of what is made here.
 FOREIGN_VARIABLES = ("MCLD_FLOW_RUN_ID", "MCLD_FLOW_RUN_URL", "PREFECT__FLOW_RUN_ID", "MLFLOW_TRACKING_URI")
+MAX_SAID = 300  # characters of what DVC complains of
 STDERR = 2  # what DVC and the stages say; stdout is for the result
 
 
@@ -67,10 +68,13 @@ def bring_inputs(project: Path, *, num_threads: str | None) -> str | None:
         return None
     fetched = dvc("fetch", "--quiet", *STAGES_BEFORE)
     dvc("checkout", "--quiet", "--allow-missing", *STAGES_BEFORE)
-    if fetched.returncode == 0:
+    missing = [stage for stage in STAGES_BEFORE if not (project / "artifacts" / stage).is_dir()]
+    if not missing:
         return None
-    said = " ".join(fetched.stderr.split()) or "no reason"
-    return f"not all inputs could be pulled, what is missing is made anew ({said[:300]})"
+    said = " ".join(fetched.stderr.split())
+    return f"neither in DVC's cache nor pulled, so made anew: {', '.join(missing)}" + (
+        f" ({said[:MAX_SAID]})" if said else ""
+    )
 
 
 def make_again(project: Path, *, until: str, num_threads: str | None) -> None:

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mcld.errors import DataError
@@ -46,15 +46,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises DataError when the disk is full or a file-size limit is met: nothing partial is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         sync_file(temporary)
         os.replace(temporary, path)
         sync_dir(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # as where the folder itself cannot be made
+            temporary.unlink()
         raise DataError(
             f"{path}: cannot be written ({error.strerror or error}); "
             "free some space or fix permissions, then repeat the command"

@@ -139,8 +139,10 @@ def test_a_remote_that_refuses_is_told_at_once(
 ) -> None:
     workspace = Workspace(root=make_checkout(tmp_path / "checkout"))
     variables = {URL_VARIABLE: team.folder.place, "AWS_ENDPOINT_URL": team.server.endpoint}
-    fault = Fault(kind="status", status=403, method="PUT", match="", times=99)
-    team.script.begin(fault)
+    if kind == "denied":  # it was named when it could be written
+        set_up_remote(workspace=workspace, environment=variables)
+        variables = {}
+    team.script.begin(Fault(kind="status", status=403, method="PUT", match="", times=99))
     if kind == "password":
         variables[URL_VARIABLE] = f"s3://somebody:{CANARY}@nowhere/set"
     if kind == "anonymous":
@@ -156,6 +158,8 @@ def test_a_remote_that_refuses_is_told_at_once(
             push(workspace=workspace)
         assert len(team.script.requests) <= 2
     assert CANARY not in str(caught.value)
+    is_named = (workspace.root / ".dvc" / "config.local").exists()
+    assert is_named == (kind == "denied")  # nothing speaks of a remote that cannot be used
 
 
 def test_a_tag_names_the_commit_of_a_run_and_no_other(finished: Path, tmp_path: Path) -> None:

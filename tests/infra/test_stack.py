@@ -5,8 +5,11 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, cast
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import boto3
 import psycopg
@@ -49,13 +52,26 @@ def test_prefect_has_the_deployments_pools_and_the_limit_of_gpus(stack: TeamStac
     assert limits["gpu"] == 1
 
 
+def test_no_foreign_page_may_call_the_servers(stack: TeamStack) -> None:
+    """Neither from a browser here, nor by a name that has been made to point here."""
+    api = f"{stack.client['PREFECT_API_URL']}/health"
+    own = stack.settings.prefect_url
+    assert _get(api, Origin=own).headers["access-control-allow-origin"] == own
+    assert "access-control-allow-origin" not in _get(api, Origin="http://foreign.example").headers
+    experiments = f"{stack.settings.mlflow_url}/api/2.0/mlflow/experiments/search?max_results=1"
+    assert _get(experiments).status == 200
+    with pytest.raises(HTTPError, match="403"):
+        _get(experiments, Host="foreign.example")
+
+
 def test_a_run_lies_in_postgresql_and_the_store_and_survives_a_killed_server(
-    stack: TeamStack, tmp_path: Path
+    stack: TeamStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through mcld's tracking, with the address that a shell exports and without the store's keys."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.client["MLFLOW_TRACKING_URI"])
     picture = tmp_path / "grid.png"
     Image.new("RGB", (8, 8), "red").save(picture)
-    with _open(stack, tmp_path) as tracked:
+    with _open(tmp_path) as tracked:
         tracked.log_params({"train": {"steps": 20}})
         tracked.log_series("loss", values=_losses(range(1, 11)))
         tracked.log_folder(tmp_path, artifact_path="model")
@@ -130,11 +146,11 @@ def test_ctrl_c_leaves_no_process(stack: TeamStack) -> None:
     assert "Traceback" not in stack.log_path.read_text()
 
 
-def _open(stack: TeamStack, root: Path) -> TrackedRun:
+def _open(root: Path) -> TrackedRun:
     return open_run(
         state_dir=root / ".mcld",
         root=root,
-        tracking_uri=stack.client["MLFLOW_TRACKING_URI"],
+        tracking_uri=None,
         experiment="team",
         identity="abc",
         name="run",
@@ -147,6 +163,10 @@ def _losses(steps: range) -> list[tuple[int, float]]:
 
 def _ask_prefect(stack: TeamStack, path: str) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", ask(f"{stack.client['PREFECT_API_URL']}/{path}", body={}))
+
+
+def _get(url: str, **headers: str) -> HTTPResponse:
+    return cast("HTTPResponse", urlopen(Request(url, headers=headers)))
 
 
 def _rows(stack: TeamStack, query: str, *values: str) -> list[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -42,6 +43,7 @@ def test_what_dies_is_started_again_and_the_end_leaves_nobody(
     said, _ = tiny.communicate(timeout=TIMEOUT_S)
     assert "first: ended (signal SIGKILL); starting it again in 1 s" in said
     assert not [process for process in family if _is_alive(process)]
+    assert (tmp_path / "saved").exists()  # work is told before the service that it works for
 
 
 def test_services_end_with_a_supervisor_that_was_killed(tiny: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -52,7 +54,8 @@ def test_services_end_with_a_supervisor_that_was_killed(tiny: subprocess.Popen[s
     psutil.wait_procs(services, timeout=TIMEOUT_S)
     assert not [process for process in services if _is_alive(process)]
     for stray in strays:  # nobody is left who could end the shells' children
-        stray.kill()
+        with suppress(psutil.NoSuchProcess):
+            stray.kill()
 
 
 def test_a_service_that_does_not_start_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:

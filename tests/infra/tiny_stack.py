@@ -10,6 +10,8 @@ from infra.stack.service import Service
 from infra.stack.settings import StackError
 from infra.stack.supervisor import Supervised, Supervisor
 
+WORK = """setsid sh -c 'trap "kill -0 $PPID && touch saved; exit" TERM; while :; do sleep 0.1; done' & wait"""
+
 
 def main(folder: Path) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
@@ -18,7 +20,8 @@ def main(folder: Path) -> None:
     members = [
         # Leaves a child of its own group's, and one that has left the group, as daemons do.
         _member("first", f"echo $$ > {folder}/first; setsid sleep 1000 & sleep 1000 & wait", folder=folder),
-        _member("second", f"test -e {folder}/first && echo $$ > {folder}/second; sleep 1000", folder=folder),
+        # Works by a child that saves what it has, if it is told while whom it works for is still there.
+        _member("second", f"test -e {folder}/first && echo $$ > {folder}/second; {WORK}", folder=folder),
     ]
     supervisor = Supervisor(members=members, is_stopping=stop.is_set)
     try:
@@ -39,6 +42,7 @@ def _member(name: str, script: str, *, folder: Path) -> Supervised:
         address="",
         is_ready=(folder / name).exists,
         needs=("first",) if name == "second" else (),
+        has_work=name == "second",
     )
     log_path = folder / f"{name}.log"
     log_path.touch()
