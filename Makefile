@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test format check ui flow stack remote lock clean
+.PHONY: help install demo test test-long format check ui flow stack remote lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 install: $(INSTALLED) ## .venv with the exact versions of requirements.lock
 
@@ -53,8 +53,11 @@ demo: $(INSTALLED) ## the whole pipeline on the embedded people: data to report
 flow: $(INSTALLED) ## the same pipeline, run by Prefect
 	$(BIN)/python -m flows.pipeline
 
-test: $(INSTALLED) ## all tests
-	$(PYTEST)
+test: $(INSTALLED) ## all tests but those that take minutes
+	$(PYTEST) -m 'not long'
+
+test-long: $(INSTALLED) ## those: flow runs cancelled and killed, training on Ray, models made again
+	$(PYTEST) -m long
 
 format: $(INSTALLED) ## rewrite the code in the house format
 	$(BIN)/ruff check --fix --select I .
@@ -65,7 +68,7 @@ check: $(INSTALLED) ## format, lint, types, import layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST)
+	$(PYTEST) -m 'not long'
 
 ui: $(INSTALLED) ## MLflow's page on what this workspace logged (loopback only)
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(UI_PORT) --backend-store-uri sqlite:///mlflow.db

@@ -86,6 +86,7 @@ def workspace(local: Path, tmp_path: Path) -> Workspace:
     return Workspace(root=tmp_path / "work")
 
 
+@pytest.mark.long
 def test_training_that_lost_a_process_and_was_stopped_is_where_an_undisturbed_pair_was_under_torchrun(
     cluster: RayCluster, tmp_path: Path
 ) -> None:
