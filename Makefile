@@ -56,7 +56,7 @@ flow: $(INSTALLED) ## the same pipeline, run by Prefect
 test: $(INSTALLED) ## all tests but those that take minutes
 	$(PYTEST) -m 'not long'
 
-test-long: $(INSTALLED) ## those: flow runs cancelled and killed, training on Ray, models made again
+test-long: $(INSTALLED) ## those: the stack, flow runs interrupted, Ray, the remote, models made again
 	$(PYTEST) -m long
 
 format: $(INSTALLED) ## rewrite the code in the house format

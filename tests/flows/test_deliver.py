@@ -26,7 +26,7 @@ from tests.s3_server import Fault
 from tests.stores import Store
 from tests.workspaces import CHECKOUT, commit_all, environment, make_checkout, run_mcld, run_python
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 CANARY = "c4n4ry-Secret"
 
 

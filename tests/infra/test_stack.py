@@ -26,7 +26,7 @@ from tests.infra.team_stack import CANARY, COMMAND, TeamStack, listening, team_s
 
 WAIT_S = 120.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+pytestmark = [pytest.mark.long, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 
 
 @pytest.fixture(scope="module")

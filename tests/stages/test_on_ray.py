@@ -50,7 +50,7 @@ TRAINING = params_with(
     keep_every_steps=1,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,6 @@ def workspace(local: Path, tmp_path: Path) -> Workspace:
     return Workspace(root=tmp_path / "work")
 
 
-@pytest.mark.long
 def test_training_that_lost_a_process_and_was_stopped_is_where_an_undisturbed_pair_was_under_torchrun(
     cluster: RayCluster, tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def test_being_stopped_saves_a_checkpoint_and_costs_nothing(
     assert _losses(training) == _losses(undisturbed)
 
 
+@pytest.mark.long
 def test_with_all_in_a_store_another_machine_goes_on_to_the_same_model(
     training: Training,
     undisturbed: Training,
