@@ -83,6 +83,7 @@ def training(prepared: Path, undisturbed: Training, tmp_path: Path) -> Training:
     return training
 
 
+@pytest.mark.long
 def test_twenty_random_kills_end_in_the_weights_and_losses_of_an_undisturbed_run(training: Training) -> None:
     replace(training, params=KILLED_PARAMS).write_params()
     done = subprocess.run(

@@ -168,6 +168,7 @@ def test_a_look_does_not_disturb_muon_either(tmp_path: Path) -> None:
     assert train(tmp_path / "interrupted", look=look_at_both, optimizer="muon") == straight
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_look_does_not_disturb_a_compiled_model_either(tmp_path: Path) -> None:
     straight = train(tmp_path / "straight", look=None, compiled=True)

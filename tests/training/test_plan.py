@@ -58,6 +58,7 @@ def test_a_step_keeps_at_least_what_a_real_one_saves_for_the_backward_pass() -> 
     assert saved <= step.of(4) <= 1.25 * saved
 
 
+@pytest.mark.long
 def test_gradient_checkpointing_and_half_precision_keep_less_a_row() -> None:
     sizes = {"latent_hw": (64, 64), "texture_hw": (64, 64)}
     whole = step_memory(ModelConfig(), **sizes, half=False, checkpointing=False)
