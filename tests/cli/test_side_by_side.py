@@ -22,7 +22,7 @@ from tests.browser import TEXT, Browser, find_browser
 from tests.cli.stand_ins import EXPERIMENT, PARAMS, make_runs, params_of
 from tests.tracking.mlflow_server import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 BROWSER = find_browser()
 NEEDS_BROWSER = pytest.mark.skipif(

@@ -28,7 +28,7 @@ from mcld.workspace import Workspace
 from tests.stages.tiny_weights import MODEL_PARAMS, params_with
 
 REPOSITORY_DIR = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
