@@ -50,6 +50,7 @@ def test_the_pages_of_prefect_and_mlflow_lead_to_each_other(site: PrefectSite) -
     assert run.data.tags["prefect.flow_run_url"] == page
 
 
+@pytest.mark.long
 def test_an_altered_file_is_found_by_night(site: PrefectSite) -> None:
     assert site.finished(site.start("nightly-verify/nightly-verify"))[0] == "Completed"
     path = next((site.checkout / "artifacts" / "texture").glob("*.tar"))
