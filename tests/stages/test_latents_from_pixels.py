@@ -182,7 +182,7 @@ def test_a_picture_that_cannot_be_used_is_an_error_naming_shard_sample_and_view(
         next(loader_of(copy).batches(start_step=0))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_and_sampling_without_a_cache_end_in_the_bytes_of_those_with_one(
     cached: Workspace, uncached: Workspace, tmp_path: Path
 ) -> None:
@@ -222,7 +222,7 @@ def test_the_settings_of_the_shards_say_how_everything_is_laid_out(
     assert sample.target_iuv.any()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_padded_pictures_are_cut_back_before_they_are_compared(textured: Workspace, tmp_path: Path) -> None:
     params = params_with(latents_with(fit="pad", width_px=32), section="generate", num_pairs=2)
     padded = packed(textured, tmp_path / "run", params=params)

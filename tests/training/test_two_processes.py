@@ -78,7 +78,7 @@ def _alone(folder: Path, *, way: str) -> tuple[list[float], list[float], dict[st
     return progress.losses, [report.gradient_norm for report in recorder.reports], weights, batches.seen
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "ddp-stopped"])
 def test_two_processes_equal_one(results: Path, way: str) -> None:
     losses, norms, weights, _ = _alone(results, way=way)
@@ -93,7 +93,7 @@ def test_two_processes_equal_one(results: Path, way: str) -> None:
         assert_close(gathered[name], value, msg=f"{name} differs")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_share_the_rows_of_one_order(results: Path) -> None:
     _, _, _, alone = _alone(results, way="ddp")
     ranks = [told(results / "ddp", rank=rank)["seen"] for rank in range(2)]
@@ -102,7 +102,7 @@ def test_processes_share_the_rows_of_one_order(results: Path) -> None:
         assert [tuple(one) for one in together] == list(alone[step][1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_share_of_the_weights_is_held_and_every_process_looks(results: Path) -> None:
     assert told(results / "ddp")["share"] == 1.0
     assert told(results / "fsdp-pieces")["share"] == pytest.approx(0.5, abs=0.1)
@@ -110,14 +110,14 @@ def test_a_share_of_the_weights_is_held_and_every_process_looks(results: Path) -
     assert told(results / "ddp", rank=1)["events"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["ddp-damaged", "fsdp-damaged"])
 def test_a_loss_that_is_no_number_on_one_process_is_skipped_on_both(results: Path, way: str) -> None:
     losses = told(results / way)["losses"]
     assert [math.isnan(loss) for loss in losses] == [False, True, False, False]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_stop_asked_of_one_process_stops_both_and_one_goes_on(results: Path) -> None:
     for rank in range(2):
         ended = told(results / "ddp-stopped", rank=rank)
