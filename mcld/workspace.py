@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcld.errors import WorkspaceBusyError
+from mcld.storage import locks
 
 # Of the state folder: what evaluations know of the data set's images. Workspaces beside share it.
 REAL_IMAGES = Path("evaluate") / "real"
@@ -42,17 +41,11 @@ class Workspace:
         Raises WorkspaceBusyError naming the process that holds it.
         """
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        with (self.state_dir / "run.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise WorkspaceBusyError(
-                    f"{self.root.resolve()}: process {holder} is running a stage here; "
-                    f"wait for it or stop it (kill {holder})"
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+        try:
+            with locks.held(self.state_dir / "run.lock"):
+                yield
+        except locks.HeldError as error:
+            raise WorkspaceBusyError(
+                f"{self.root.resolve()}: process {error.holder} is running a stage here; "
+                f"wait for it or stop it (kill {error.holder})"
+            ) from error

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack.settings import StackError
+from mcld.storage import locks
 
 
 @contextmanager
@@ -20,16 +19,11 @@ def held(state_dir: Path) -> Iterator[None]:
         raise StackError(
             f"{state_dir}: cannot be made ({error.strerror}); give another folder by MCLD_STACK_DIR"
         ) from error
-    with (state_dir / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise StackError(
-                f"{state_dir}: process {holder} keeps a stack up here; use that one, or end it: kill {holder}"
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    try:
+        with locks.held(state_dir / "lock"):
+            yield
+    except locks.HeldError as error:
+        raise StackError(
+            f"{state_dir}: process {error.holder} keeps a stack up here; use that one, or end it: "
+            f"kill {error.holder}"
+        ) from error
