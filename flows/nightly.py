@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
+from flows.attempts import check_attempts
 from mcld.cli.status import statuses
 from mcld.data.manifest import MANIFEST_NAME, read_manifest
 from mcld.data.shards import ShardSet, verify_shards
@@ -23,6 +24,7 @@ def nightly_verify(deep: bool = False) -> int:
     Args:
         deep: Whether to read the shards sample by sample too, so that damage is told by its sample.
     """
+    check_attempts()
     workspace = Workspace()
     states = statuses(workspace=workspace)
     create_table_artifact(

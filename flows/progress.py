@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import httpx
+from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
 
@@ -51,9 +52,13 @@ class _Bar(logging.Handler):
             self.handleError(record)
 
     def finish(self) -> None:
-        """Everything is done."""
-        if self._artifact is not None:
+        """Everything is done: that a page cannot be told of it must not undo it."""
+        if self._artifact is None:
+            return
+        try:
             self._show(100.0, said=f"{self._stage}: done")
+        except (PrefectException, httpx.HTTPError) as error:
+            get_run_logger().warning("%s: its bar was left where it was: %s", self._stage, error)
 
     def _show(self, percent: float, *, said: str) -> None:
         if self._artifact is None:

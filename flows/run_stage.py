@@ -58,9 +58,8 @@ def run_stage(name: str) -> bool:
     workspace = Workspace()
     logger = get_run_logger()
     tell_flow_run()
-    logging.getLogger("mcld").setLevel(
-        logging.INFO
-    )  # Prefect passes on what it says, but only from warnings on
+    # Prefect passes on what our loggers say; on their own they say nothing below a warning.
+    logging.getLogger("mcld").setLevel(logging.INFO)
     reasons = what_changed(name, workspace=workspace)
     if not reasons:
         logger.info("%s: fresh, skipped", name)
