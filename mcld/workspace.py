@@ -40,7 +40,6 @@ class Workspace:
 
         Raises WorkspaceBusyError naming the process that holds it.
         """
-        self.state_dir.mkdir(parents=True, exist_ok=True)
         try:
             with locks.held(self.state_dir / "run.lock"):
                 yield

@@ -6,10 +6,8 @@ and a file that was replaced at its source is never mistaken for the old one.
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +15,7 @@ from typing import BinaryIO
 from mcld.errors import ConfigError, DataError, StorageError
 from mcld.storage.files import atomic_path, sha256_of_file
 from mcld.storage.folder import Folder
+from mcld.storage.locks import locked
 from mcld.storage.threads import in_threads
 
 BLOCK_BYTES = 8 << 20
@@ -73,7 +72,7 @@ class CachedFolder:
         if file is not None:
             return file
         self.directory.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_name(f"{path.name}{LOCK_SUFFIX}")):  # one process fetches, the others wait
+        with locked(path.with_name(f"{path.name}{LOCK_SUFFIX}"), waits=True):  # the others wait
             while (file := _open_kept(path)) is None:
                 self._fetch(name, path=path)
             return file
@@ -112,7 +111,7 @@ class CachedFolder:
 
     def _evict(self) -> None:
         """Delete what was not read for longest until the bound holds."""
-        with _locked(self.directory / LOCK_SUFFIX):
+        with locked(self.directory / LOCK_SUFFIX, waits=True):
             kept = [path for path in self.directory.iterdir() if len(path.name) == SHA256_LENGTH]
             facts = {path: path.stat() for path in kept}
             total = sum(found.st_size for found in facts.values())
@@ -131,11 +130,3 @@ def _open_kept(path: Path) -> BinaryIO | None:
         return None
     os.utime(file.fileno())
     return file
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that dies with its process."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,4 +1,4 @@
-"""A lock file that one process at a time holds. It dies with its process: a killed one blocks nobody."""
+"""Locks between processes. The kernel drops them with their holder, so that a killed one blocks nobody."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ class HeldError(Exception):
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold the file, which is made, and say in it who does. Raises HeldError when another process does."""
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise HeldError(file.read().strip() or "unknown") from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with locked(path, waits=False) as is_ours:
+        if not is_ours:
+            raise HeldError(path.read_text().strip() or "unknown")
+        path.write_text(str(os.getpid()))
         yield
+
+
+@contextmanager
+def locked(path: Path, *, waits: bool) -> Iterator[bool]:
+    """Hold the lock of `path`, which is made; yields whether it is held, always if it `waits`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -10,9 +10,9 @@ from pathlib import Path
 from mcld.errors import DataError
 from mcld.faults import passing
 from mcld.storage import read_json, sha256_of_bytes, write_json
+from mcld.storage.locks import locked
 from mcld.tracking.events import Event, FileLogged, ImageLogged, RunWanted, describe
 from mcld.tracking.journal import START, Entry, Journal, Position, Unreadable
-from mcld.tracking.locks import locked
 from mcld.tracking.store import CallLoad, RefusedError, RunGoneError, Store, StoreAwayError, open_store, shown
 
 logger = logging.getLogger(__name__)

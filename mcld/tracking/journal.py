@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcld.storage import sync_dir, sync_file
+from mcld.storage.locks import locked
 from mcld.tracking.events import Event, event_of, line_of
-from mcld.tracking.locks import locked
 from mcld.tracking.memory import Memory
 
 SEGMENT_BYTES = 64 << 20

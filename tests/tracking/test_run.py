@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from mcld.storage.locks import locked
 from mcld.tracking import TrackedRun, default_uri, deliveries, open_run, state_of
-from mcld.tracking.locks import locked
 from mcld.tracking.store import open_store
 
 WAIT_S = 120.0
