@@ -141,7 +141,7 @@ def export(
     from mcld.config import load_params
     from mcld.workspace import Workspace
 
-    export_pipeline(out_dir, load_params().generate, workspace=Workspace(), step=step)
+    export_pipeline(out_dir, load_params(), workspace=Workspace(), step=step)
     print(describe_export(out_dir))
 
 

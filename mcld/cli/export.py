@@ -11,7 +11,7 @@ from mcld.errors import WeightsError
 from mcld.storage import read_json
 
 if TYPE_CHECKING:
-    from mcld.config import GenerateParams
+    from mcld.config import Params
     from mcld.evaluation.run_scores import RunScores
     from mcld.models import MCLD
     from mcld.workspace import Workspace
@@ -30,15 +30,13 @@ class Trained:
     scores: RunScores | None
 
 
-def export_pipeline(
-    out_dir: Path, params: GenerateParams, *, workspace: Workspace, step: int | None = None
-) -> None:
+def export_pipeline(out_dir: Path, params: Params, *, workspace: Workspace, step: int | None = None) -> None:
     """Collect model, VAE, image encoder and scheduler into `out_dir`, whole or not at all.
 
     The model is the finished one, or that of the run's checkpoint after `step` steps. The scheduler samples
-    as the stage `generate` does with `params`. Raises ConfigError when `out_dir` holds anything but an
-    earlier export, WeightsError when nothing is trained yet or what was is damaged, CheckpointError when
-    there is no such checkpoint or it is damaged.
+    as the stage `generate` does with `params`, and own photographs will be prepared as these say. Raises
+    ConfigError when `out_dir` holds anything but an earlier export, WeightsError when nothing is trained yet
+    or what was is damaged, CheckpointError when there is no such checkpoint or it is damaged.
     """
     from mcld.inference.folder import check_replaceable
 
@@ -50,6 +48,7 @@ def export_pipeline(
     from mcld.diffusion import ddim_scheduler
     from mcld.evaluation.card import evaluation_section
     from mcld.inference.generate import sampling_schedule
+    from mcld.inference.photos.preparation import preparation_of
     from mcld.inference.pipeline import MCLDPipeline
 
     weights_dir = workspace.stage_dir("weights")
@@ -57,10 +56,13 @@ def export_pipeline(
     pipeline = MCLDPipeline(
         model=trained.model,
         vae=load_vae(weights_dir / "vae"),
-        scheduler=ddim_scheduler(sampling_schedule(params, diffusion=diffusion)),
+        scheduler=ddim_scheduler(sampling_schedule(params.generate, diffusion=diffusion)),
         image_encoder=load_image_encoder(weights_dir / "image_encoder"),
         training=training_facts(trained, workspace=workspace),
         evaluation=None if trained.scores is None else evaluation_section(trained.scores),
+        preparation=preparation_of(
+            params, recogniser_sha256=_setting(workspace.stage_dir("face"), key="recogniser_sha256")
+        ).model_dump(mode="json"),
     )
     pipeline.save_pretrained(out_dir)
 
@@ -78,21 +80,21 @@ def training_facts(trained: Trained, *, workspace: Workspace) -> dict[str, Any]:
     """What the workspace has recorded of a model's training: counts, losses, settings. Nothing is made up."""
     facts: dict[str, Any] = dict(trained.facts)
     for stage, key in (("dataset", "source"), ("weights", "preset")):
-        facts |= _recorded_setting(workspace.stage_dir(stage), key=key)
+        value = _setting(workspace.stage_dir(stage), key=key)
+        facts |= {} if value is None else {f"{stage}.{key}": value}
     for section, values in trained.settings.items():
         assert isinstance(values, dict)
         facts |= {f"{section}.{key}": value for key, value in values.items()}
     return facts
 
 
-def _recorded_setting(stage_dir: Path, *, key: str) -> dict[str, Any]:
-    """One setting of a stage, as "stage.key", if the stage has recorded it here."""
+def _setting(stage_dir: Path, *, key: str) -> Any:  # noqa: ANN401  # a plain value
+    """One setting of a stage, or None where the stage has recorded none of that name here."""
     from mcld.data.manifest import MANIFEST_NAME, read_manifest
 
     if not (stage_dir / MANIFEST_NAME).is_file():
-        return {}
-    settings = read_manifest(stage_dir).settings
-    return {f"{stage_dir.name}.{key}": settings[key]} if key in settings else {}
+        return None
+    return read_manifest(stage_dir).settings.get(key)
 
 
 def _finished(workspace: Workspace) -> Trained:

@@ -38,7 +38,30 @@ def make_texture(
 
     Only the SMPL layout knows the parts' charts: in an atlas `telea` fills all the margin.
     """
-    atlas = unwrap(
+    atlas = make_atlas(
+        image,
+        iuv=iuv,
+        layout=layout,
+        fill=fill,
+        part_size_px=part_size_px,
+        fill_margin_px=fill_margin_px,
+        black_is_missing=black_is_missing,
+    )
+    return in_layout(atlas, layout=layout)
+
+
+def make_atlas(
+    image: np.ndarray,  # (H, W, 3) uint8 RGB
+    *,
+    iuv: np.ndarray,  # (H, W, 3) uint8, channels I U V
+    layout: Layout,
+    fill: Fill,
+    part_size_px: int,
+    fill_margin_px: int,
+    black_is_missing: bool,
+) -> np.ndarray:
+    """Return the atlas, (6S, 4S, 3) uint8 RGB, that the texture of this layout is made from."""
+    return unwrap(
         image,
         iuv=iuv,
         part_size_px=part_size_px,
@@ -47,6 +70,10 @@ def make_texture(
         black_is_missing=black_is_missing,
         part_charts=charts(part_size_px=part_size_px) if layout == "smpl512" and fill == "telea" else None,
     )
+
+
+def in_layout(atlas: np.ndarray, *, layout: Layout) -> np.ndarray:
+    """Return an atlas as the texture that the model sees: itself, or (512, 512, 3) in the SMPL layout."""
     return smpl_from_atlas(atlas) if layout == "smpl512" else atlas
 
 

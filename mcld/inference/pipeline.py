@@ -68,10 +68,12 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         image_encoder: CLIPVisionModelWithProjection | None = None,
         training: dict[str, Any] | None = None,
         evaluation: str | None = None,
+        preparation: dict[str, Any] | None = None,
     ) -> None:
         """`training` is what is known of how the model came to be, as plain values, for the model card.
 
-        `evaluation` is how it scored, in Markdown, for the same.
+        `evaluation` is how it scored, in Markdown, for the same. `preparation` is how its pictures were made,
+        as plain values of `photos.preparation.Preparation`: own photographs need it.
         Raises WeightsError when the parts were not made for each other.
         """
         super().__init__()
@@ -79,7 +81,9 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         self.register_modules(
             model=MCLDModel.of(model), vae=vae, scheduler=scheduler, image_encoder=image_encoder
         )
-        self.register_to_config(training=dict(training or {}), evaluation=evaluation)
+        self.register_to_config(
+            training=dict(training or {}), evaluation=evaluation, preparation=dict(preparation or {})
+        )
         self._interrupt = False
 
     @property

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mcld.cli.export import describe_export, export_pipeline
-from mcld.config import GenerateParams, Params
+from mcld.config import Params
 from mcld.data.manifest import write_manifest
 from mcld.errors import ConfigError, WeightsError
 from mcld.inference.pipeline import MCLDPipeline
@@ -75,7 +75,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_the_exported_pipeline_holds_the_trained_model_and_its_schedule(
     trained: Workspace, tmp_path: Path
 ) -> None:
-    export_pipeline(tmp_path / "out", GenerateParams(), workspace=trained)
+    export_pipeline(tmp_path / "out", Params(), workspace=trained)
     pipeline = MCLDPipeline.from_pretrained(tmp_path / "out")
     torch.manual_seed(0)
     expected = MCLD(tiny_config(PARAMS)).state_dict()
@@ -86,7 +86,7 @@ def test_the_exported_pipeline_holds_the_trained_model_and_its_schedule(
 
 
 def test_the_card_tells_what_the_workspace_has_recorded(trained: Workspace, tmp_path: Path) -> None:
-    export_pipeline(tmp_path / "out", GenerateParams(), workspace=trained)
+    export_pipeline(tmp_path / "out", Params(), workspace=trained)
     card = (tmp_path / "out" / "README.md").read_text()
     for line in (
         "| steps | 4 |",
@@ -116,9 +116,9 @@ def test_an_untrained_workspace_is_told_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(
         WeightsError, match=r"artifacts/train: no finished training here; run `dvc repro train`"
     ):
-        export_pipeline(tmp_path / "out", GenerateParams(), workspace=Workspace(root=tmp_path))
+        export_pipeline(tmp_path / "out", Params(), workspace=Workspace(root=tmp_path))
     with pytest.raises(WeightsError, match=r"artifacts/train: no training was begun here; run `dvc repro"):
-        export_pipeline(tmp_path / "out", GenerateParams(), workspace=Workspace(root=tmp_path), step=3)
+        export_pipeline(tmp_path / "out", Params(), workspace=Workspace(root=tmp_path), step=3)
     assert not (tmp_path / "out").exists()
 
 
@@ -130,17 +130,17 @@ def test_a_damaged_model_is_not_exported(tmp_path: Path) -> None:
     )
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(WeightsError, match=r"the trained model is damaged; run `mcld run train` again"):
-        export_pipeline(tmp_path / "out", GenerateParams(), workspace=workspace)
+        export_pipeline(tmp_path / "out", Params(), workspace=workspace)
 
 
 def test_missing_base_weights_are_named(tmp_path: Path) -> None:
     workspace = Workspace(root=tmp_path)
     finish_training(workspace)
     with pytest.raises(WeightsError, match=r"weights/vae: no config.json; .*run the stage 'weights'"):
-        export_pipeline(tmp_path / "out", GenerateParams(), workspace=workspace)
+        export_pipeline(tmp_path / "out", Params(), workspace=workspace)
 
 
 def test_a_folder_of_something_else_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"holds 'notes.txt', which is not a saved pipeline's"):
-        export_pipeline(tmp_path, GenerateParams(), workspace=Workspace(root=tmp_path / "nowhere"))
+        export_pipeline(tmp_path, Params(), workspace=Workspace(root=tmp_path / "nowhere"))

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from mcld.cli.export import export_pipeline
-from mcld.config import GenerateParams, Params
+from mcld.config import Params
 from mcld.data.shard_transfer import push_shards
 from mcld.errors import ConfigError
 from mcld.inference.pipeline import MCLDPipeline
@@ -163,7 +163,7 @@ def test_a_kept_checkpoint_becomes_a_pipeline_and_the_last_one_is_the_finished_m
     finished = load_mcld(undisturbed.workspace.stage_dir("train") / "model").state_dict()
     differing = []
     for step in (NUM_STEPS - CHECKPOINT_EVERY, NUM_STEPS):
-        export_pipeline(tmp_path / str(step), GenerateParams(), workspace=undisturbed.workspace, step=step)
+        export_pipeline(tmp_path / str(step), Params(), workspace=undisturbed.workspace, step=step)
         weights = MCLDPipeline.from_pretrained(tmp_path / str(step)).model.state_dict()
         differing.append(sum(not torch.equal(value, finished[name]) for name, value in weights.items()))
         assert f"| steps | {step} |" in (tmp_path / str(step) / "README.md").read_text()

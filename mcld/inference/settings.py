@@ -1,0 +1,47 @@
+"""How a picture is to be rendered: plain values, as recipes, the command line and requests hold them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, UniPCMultistepScheduler
+from pydantic import Field, field_validator
+
+from mcld.config.section import Section
+from mcld.diffusion.sampling import Scheduler
+
+SchedulerName = Literal["ddim", "dpm-solver++", "unipc", "euler"]
+MAX_STEPS = 200
+MAX_GUIDANCE = 20.0
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+class RenderSettings(Section):
+    """What shapes a picture besides the person and the pose."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    num_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 20
+    guidance_scale: Annotated[float, Field(ge=1.0, le=MAX_GUIDANCE)] = 3.5  # 1: none
+    scheduler: SchedulerName = "ddim"
+    background: str = "generated"  # or target: that of the pose's photograph; or a colour, #rrggbb
+
+    @field_validator("background")
+    @classmethod
+    def _is_known(cls, background: str) -> str:
+        if background not in ("generated", "target") and not COLOUR.fullmatch(background):
+            raise ValueError(f"'{background}' is unknown; choose generated, target, or a colour as #rrggbb")
+        return background
+
+
+def scheduler_of(name: SchedulerName, *, like: Scheduler) -> Scheduler:
+    """A solver on the noise schedule of `like`, which predicts v as this does."""
+    if name == "ddim":
+        return like
+    classes: dict[str, Any] = {
+        "dpm-solver++": DPMSolverMultistepScheduler,
+        "unipc": UniPCMultistepScheduler,
+        "euler": EulerDiscreteScheduler,
+    }
+    solver: Scheduler = classes[name].from_config(like.config)
+    return solver
