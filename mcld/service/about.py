@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import get_args
 
 from fastapi import APIRouter, Request, Response
@@ -40,6 +41,8 @@ async def get_model(desk: AtDesk) -> ModelAnswer:
     """Bounds and defaults, for pages that show them."""
     limits = dataclasses.asdict(desk.limits)
     return ModelAnswer(
+        name=Path(desk.model).name or desk.model,
+        device=desk.machine.device,
         people=desk.engine.preparation.people,
         defaults=desk.defaults,
         schedulers=get_args(SchedulerName),

@@ -51,12 +51,12 @@ async def add_render(desk: AtDesk, wanted: RenderRequest) -> RenderTicket:
 async def get_render(desk: AtDesk, render_id: str) -> RenderAnswer:
     """States: queued, running, done, failed, cancelled."""
     job = _job(desk, render_id)
-    result = job.result
+    state, result = job.state, job.result  # in this order: a job has its result before it is done
     address = f"/v1/renders/{job.id}"
     has_attention = result is not None and result.attention_png is not None
     return RenderAnswer(
         id=job.id,
-        state=job.state,
+        state=state,
         position=desk.queue.position(job),
         step=job.step,
         num_steps=job.num_steps,

@@ -62,6 +62,8 @@ class ServiceLimits(Section):
 class ModelAnswer(Section):
     """What the model was trained on, and what can be asked of it."""
 
+    name: str = Field(description="Of its folder.")
+    device: str = Field(examples=["cpu", "cuda:0"])
     people: Literal["mannequins", "photographs"]
     defaults: RenderSettings = Field(description="What a render's settings are where it does not say.")
     schedulers: tuple[SchedulerName, ...]
