@@ -15,6 +15,7 @@ from mcld.inference.engine import Engine, Subject
 from mcld.inference.photos.finders import Found
 from mcld.inference.photos.photo import read_photo
 from mcld.inference.photos.reader import PhotoReader
+from mcld.inference.pipeline import MCLDPipelineOutput
 from mcld.inference.settings import RenderSettings
 from tests.embedded_engine import (
     EmbeddedPerson,
@@ -87,14 +88,15 @@ def test_a_picture_is_that_of_the_pipeline_with_the_same_seed(
 ) -> None:
     subjects = _subjects(engine, people)[:1]
     picture = engine.render(subjects, settings=FEW).pictures[0]
-    direct = engine.pipeline(
+    output = engine.pipeline(
         engine.conditions(subjects),
         num_inference_steps=2,
         guidance_scale=2.0,
         generator=seeded_generators([5]),
         output_type="np",
-    ).images[0]
-    expected = np.rint(direct * 255).astype(np.uint8)
+    )
+    assert isinstance(output, MCLDPipelineOutput)
+    expected = np.rint(np.asarray(output.images)[0] * 255).astype(np.uint8)
     height_px, width_px = picture.shape[:2]
     assert width_px == 96
     assert height_px / width_px == pytest.approx(256 / 176, rel=0.01)
