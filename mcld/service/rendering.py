@@ -13,7 +13,6 @@ from mcld.inference.attention_picture import attention_grid
 from mcld.inference.engine import Engine, OnProgress
 from mcld.inference.photos.person import Person, Pose
 from mcld.inference.recipe import Machine, Recipe, photo_use
-from mcld.inference.render_jobs import notes_of_reading
 from mcld.inference.settings import RenderSettings
 from mcld.service.photographs import KeptPhoto
 from mcld.storage import sha256_of_bytes
@@ -76,6 +75,12 @@ class RenderWork:
             picture_sha256=sha256_of_bytes(picture_png),
         )
         return recipe.model_dump_json(indent=1).encode()
+
+
+def notes_of_reading(person: Person, *, pose: Pose) -> tuple[str, ...]:
+    """What a user should know of how the photographs were read."""
+    read = [f"{origin.name}: {note}" for origin in (person.origin, pose.origin) for note in origin.notes]
+    return (*read, *([f"{person.origin.name}: {person.face_note}"] if person.face_note else []))
 
 
 def _shown_steps(num_steps: int) -> tuple[int, ...]:
