@@ -104,7 +104,7 @@ def _recognised_face(sources: FinderSources, *, preparation: Preparation) -> Fac
     if known is not None and models.recogniser_sha256 != known:
         raise ConfigError(
             f"{models.recogniser_path}: sha256 is {models.recogniser_sha256}, but this model was trained "
-            f"with the recogniser {known}, and another one's vectors mean nothing to it; give that one, or none"
+            f"with the recogniser {known}; another one's vectors mean nothing to it: give that one, or none"
         )
     return RecognisedFace(recogniser=load_recogniser(models))
 
