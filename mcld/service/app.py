@@ -11,6 +11,7 @@ from fastapi import FastAPI
 import mcld
 from mcld.devices import precision_of
 from mcld.inference.engine import Engine
+from mcld.inference.photos.picture import Picture
 from mcld.inference.recipe import machine_of
 from mcld.inference.settings import RenderSettings
 from mcld.service import about, photos, renders
@@ -21,7 +22,6 @@ from mcld.service.guard import Guard
 from mcld.service.limits import Limits
 from mcld.service.metrics import Metrics
 from mcld.service.photographs import KeptPhoto
-from mcld.service.pictures import KeptPicture
 from mcld.service.problems import add_handlers
 from mcld.service.queue import WorkQueue
 from mcld.service.rendering import Rendered
@@ -90,7 +90,7 @@ def desk_for(engine: Engine, *, model: str, limits: Limits) -> Desk:
         metrics=metrics,
         queue=queue,
         photos=Shelf[KeptPhoto](max_items=limits.max_photos, max_bytes=max_bytes, ttl_s=ttl_s),
-        pictures=Shelf[KeptPicture](max_items=limits.max_pictures, max_bytes=max_bytes, ttl_s=ttl_s),
+        pictures=Shelf[Picture](max_items=limits.max_pictures, max_bytes=max_bytes, ttl_s=ttl_s),
         upload_slots=asyncio.Semaphore(limits.max_uploads),
     )
 

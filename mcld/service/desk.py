@@ -10,12 +10,12 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, HTTPException, Request
 
 from mcld.inference.engine import Engine
+from mcld.inference.photos.picture import Picture
 from mcld.inference.recipe import Machine
 from mcld.inference.settings import RenderSettings
 from mcld.service.limits import Limits
 from mcld.service.metrics import Metrics
 from mcld.service.photographs import KeptPhoto
-from mcld.service.pictures import KeptPicture
 from mcld.service.queue import WorkQueue
 from mcld.service.rendering import Rendered
 from mcld.service.shelf import Shelf
@@ -35,7 +35,7 @@ class Desk:
     metrics: Metrics
     queue: WorkQueue[Rendered]
     photos: Shelf[KeptPhoto]
-    pictures: Shelf[KeptPicture]
+    pictures: Shelf[Picture]
     upload_slots: asyncio.Semaphore
 
     async def by_model(self, task: Callable[[], Value]) -> Value:

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Response
 
 from mcld.data.codec import encode_png
 from mcld.errors import DataError
+from mcld.inference.photos.picture import read_picture
 from mcld.service.desk import AtDesk, Desk, gone
 from mcld.service.photographs import KeptPhoto, look_at
-from mcld.service.pictures import read_picture
 from mcld.service.problems import documented
 from mcld.service.schemas import FoundPerson, PhotoAnswer, PictureAnswer
 from mcld.service.uploads import PICTURE_BODY, FileName, read_upload
