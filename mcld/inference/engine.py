@@ -3,7 +3,7 @@
     engine = load_engine(Path("model"), finders=finders)
     person = engine.person(engine.pose(photo_bytes, name="me.jpg"))
     pose = engine.pose(pose_bytes, name="pose.jpg")
-    picture = engine.render(person, poses=[pose], settings=RenderSettings()).pictures[0]
+    picture = engine.render([(person, pose)], settings=RenderSettings()).pictures[0]
 
 One picture is rendered at a time: callers in other threads wait.
 """
@@ -31,11 +31,13 @@ from mcld.types import Conditions
 
 # (steps done, of how many): called after each. What it raises ends the rendering, and reaches the caller.
 OnProgress = Callable[[int, int], None]
+# Who is to be rendered, in which pose.
+Subject = tuple[Person, Pose]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendering:
-    """Pictures (h, w, 3) uint8 RGB, one a pose, and attention maps by step as the pipeline gives them."""
+    """Pictures (h, w, 3) uint8 RGB, one a subject, and attention maps by step as the pipeline gives them."""
 
     pictures: tuple[np.ndarray, ...]
     attention_maps: dict[int, dict[str, Tensor]]
@@ -59,11 +61,11 @@ class Engine:
         """The appearance of the person whose pose was found."""
         return self.reader.person(pose)
 
-    def conditions(self, people: Sequence[Person], *, poses: Sequence[Pose]) -> Conditions:
-        """What the model sees: row i is person i in pose i. A person in several rows is encoded once."""
+    def conditions(self, subjects: Sequence[Subject]) -> Conditions:
+        """What the model sees, a row a subject. A person in several rows is encoded once."""
         encoder = view_encoder_of(self.pipeline, preparation=self.preparation)
         scaling_factor = float(self.pipeline.vae.config.scaling_factor)
-        distinct = {id(person): person for person in people}
+        distinct = {id(person): person for person, _ in subjects}
         encoded = {
             key: encode_person(
                 person, encoder=encoder, preparation=self.preparation, scaling_factor=scaling_factor
@@ -71,36 +73,34 @@ class Engine:
             for key, person in distinct.items()
         }
         return conditions_for(
-            [encoded[id(person)] for person in people],
-            poses=poses,
+            [encoded[id(person)] for person, _ in subjects],
+            poses=[pose for _, pose in subjects],
             pipeline=self.pipeline,
             preparation=self.preparation,
         )
 
     def render(
         self,
-        person: Person,
+        subjects: Sequence[Subject],
         *,
-        poses: Sequence[Pose],
         settings: RenderSettings,
         seeds: Sequence[int] | None = None,
         on_progress: OnProgress | None = None,
         attention_maps_at: Sequence[int] = (),
     ) -> Rendering:
-        """The person in each pose, as one batch. Noise is of `settings.seed` for all, or one of `seeds` each.
+        """Each person in their pose, as one batch. Noise is of `settings.seed` for all, or of `seeds`.
 
         A picture has the aspect of its pose's window; with background "target" it is the pose's whole
         photograph. Raises ConfigError or DataError before any work.
         """
         with self.lock:
-            conditions = self.conditions([person] * len(poses), poses=poses)
             output = self._pipeline(settings)(
-                conditions,
+                self.conditions(subjects),
                 num_inference_steps=settings.num_steps,
                 guidance_scale=settings.guidance_scale,
                 guidance_interval=settings.guidance_interval,
                 reuse_features=settings.reuse_features,
-                seeds=[settings.seed] * len(poses) if seeds is None else seeds,
+                seeds=[settings.seed] * len(subjects) if seeds is None else seeds,
                 output_type="np",
                 callback_on_step_end=_told(on_progress, num_steps=settings.num_steps),
                 attention_maps_at=attention_maps_at,
@@ -109,7 +109,7 @@ class Engine:
         rendered = np.rint(np.asarray(output.images) * 255).astype(np.uint8)
         pictures = [
             self._finish(picture, pose=pose, background=settings.background)
-            for picture, pose in zip(rendered, poses, strict=True)
+            for picture, (_, pose) in zip(rendered, subjects, strict=True)
         ]
         return Rendering(pictures=tuple(pictures), attention_maps=output.attention_maps or {})
 
