@@ -112,7 +112,7 @@ def contents_with_a_part_made_anew(workspace: Workspace, *, part: int) -> dict[s
     return contents(workspace.stage_dir("densepose"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_profile_files_and_dvc_repro_are_all_it_takes(checkout: Path) -> None:
     without = repro(checkout)
     assert without.returncode != 0

@@ -37,6 +37,7 @@ def params(path: Path, *, expected_sha256: str | None = None) -> DenseposeParams
 def test_a_pickle_is_carried_over_once_and_another_file_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="mcld")  # whatever other tests have asked for
     workspace = Workspace(root=tmp_path)
     given = published(tmp_path / "weights.pkl")
     kept = ready_weights(params(given), workspace=workspace)

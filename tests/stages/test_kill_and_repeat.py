@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 REPOSITORY_DIR = Path(__file__).resolve().parents[2]
 
 
@@ -39,6 +41,7 @@ def test_kill_at_every_point_of_every_data_stage_then_repeat_gives_the_same_byte
     }
 
 
+@pytest.mark.long
 def test_kill_at_every_point_of_reading_a_zip_then_repeat_gives_the_same_bytes(tmp_path: Path) -> None:
     part = 4  # begun, images written, list written, record written
     assert swept(str(tmp_path), "zip") == {"dataset": 2 * part + 2}

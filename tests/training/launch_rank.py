@@ -42,13 +42,23 @@ def train(way: str, *, directory: Path) -> None:
         raise RuntimeError("a bug")
     if way == "die-while-saving":
         peers.agree(lambda: None)
-    if way in ("die", "refuse", "crash", "lose-a-worker") or (way == "die-once" and first_time):
+    if way == "lose-a-worker":
+        _wait_in_vain()
+    if way in ("die", "refuse", "crash") or (way == "die-once" and first_time):
         dist.barrier()  # for the one that is gone
     if way == "wait":
         (directory / f"waiting-{rank}").touch()
         stop.wait()
         raise TrainingStoppedError("stopped by SIGTERM after step 3; repeat the command to go on")
     dist.destroy_process_group()
+
+
+def _wait_in_vain() -> None:
+    """Wait for the one that is gone, and end with a sentence, as training does."""
+    try:
+        dist.barrier()
+    except RuntimeError as error:
+        raise WorkerError("the other process is gone") from error
 
 
 if __name__ == "__main__":

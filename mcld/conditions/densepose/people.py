@@ -29,6 +29,8 @@ SURE_SCORE = 0.5  # of a detection, to be counted as a person beside others
 
 # Whom an image is of, where there are several: the one with the best score, or of the sure ones the biggest.
 PersonChoice = Literal["best-score", "biggest"]
+# Of how many people there are charts: of the first so many, of all, or of the sure ones, at least of one.
+ChartCount = int | Literal["sure"] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ def find_people(
     network: DensePoseNetwork,
     *,
     images: Sequence[np.ndarray],
-    max_charts: int | None = 1,
+    max_charts: ChartCount = 1,
     person: PersonChoice = "best-score",
 ) -> list[People]:
     """The people in (H, W, 3) uint8 RGB images of one size; charts of the first `max_charts`, or of all."""
@@ -67,7 +69,7 @@ def find_people_in_resized(
     *,
     resized: Sequence[np.ndarray],
     image_hw: tuple[int, int],
-    max_charts: int | None = 1,
+    max_charts: ChartCount = 1,
     person: PersonChoice = "best-score",
 ) -> list[People]:
     """As `find_people`, of images that were brought to network size elsewhere and were `image_hw` before."""
@@ -84,7 +86,8 @@ def find_people_in_resized(
             for detections in found
         ]
         boxes = [
-            detections.boxes[rows][:max_charts] for detections, (_, rows) in zip(found, placed, strict=True)
+            detections.boxes[rows][: _num_charts(detections, wanted=max_charts)]
+            for detections, (_, rows) in zip(found, placed, strict=True)
         ]
         charts = _charts_by_image(network, features=features, boxes=boxes)
     return [
@@ -108,6 +111,13 @@ def iuv_of(people: People, *, row: int, uv_overflow: UvOverflow) -> np.ndarray:
         image_hw=people.image_hw,
         uv_overflow=uv_overflow,
     )
+
+
+def _num_charts(detections: Detections, *, wanted: ChartCount) -> int | None:
+    """How many of the first people get charts; None for all."""
+    if wanted != "sure":
+        return wanted
+    return max(1, int((detections.scores > SURE_SCORE).sum()))
 
 
 def _chosen_first(detections: Detections, rows: Tensor, *, person: PersonChoice) -> tuple[Detections, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcld.conditions.face.recogniser import FaceRecogniser
+from mcld.conditions.face.recogniser import Detections, FaceRecogniser
 from mcld.errors import DataError
 
 
@@ -33,17 +33,21 @@ class FoundFace:
     embedding: np.ndarray  # (dim,) float32, not normalised
 
 
-def biggest_face(recogniser: FaceRecogniser, *, bgr: np.ndarray) -> FaceCrop | None:
+def biggest_face(
+    recogniser: FaceRecogniser, *, bgr: np.ndarray, within: np.ndarray | None = None
+) -> FaceCrop | None:
     """The face with the largest box of an image, (H, W, 3) uint8 BGR; None where there is no face.
 
-    Of equally large ones the surer. Raises DataError when the detector gives no numbers, or points that span
-    no face.
+    Of equally large ones the surer. With `within`, (4,) x0 y0 x1 y1, only faces whose middle lies there.
+    Raises DataError when the detector gives no numbers, or points that span no face.
     """
     found = recogniser.detect(bgr)
+    if len(found) and not (np.isfinite(found.boxes).all() and np.isfinite(found.points).all()):
+        raise DataError("the detector gives NaN or Inf")
+    if within is not None:
+        found = _in_the_middle(found, box=within)
     if not len(found):
         return None
-    if not (np.isfinite(found.boxes).all() and np.isfinite(found.points).all()):
-        raise DataError("the detector gives NaN or Inf")
     sizes = found.boxes[:, 2:] - found.boxes[:, :2]
     order = np.lexsort((found.scores, sizes[:, 0] * sizes[:, 1]))
     row = int(order[-1])
@@ -54,6 +58,13 @@ def biggest_face(recogniser: FaceRecogniser, *, bgr: np.ndarray) -> FaceCrop | N
         num_faces=len(found),
         aligned=recogniser.align(bgr, points=found.points[row]),
     )
+
+
+def _in_the_middle(found: Detections, *, box: np.ndarray) -> Detections:
+    """The faces whose middle lies in a box."""
+    middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    rows = ((middles >= box[:2]) & (middles <= box[2:])).all(axis=1)
+    return Detections(boxes=found.boxes[rows], scores=found.scores[rows], points=found.points[rows])
 
 
 def embed_crops(
