@@ -50,6 +50,20 @@ def dtype_of(precision: Precision) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
+def precision_of(dtype: torch.dtype) -> Precision:
+    """A precision by PyTorch's name of it. Raises ConfigError for one in which no model computes."""
+    import torch
+
+    names: dict[torch.dtype, Precision] = {
+        torch.float32: "float32",
+        torch.bfloat16: "bfloat16",
+        torch.float16: "float16",
+    }
+    if dtype not in names:
+        raise ConfigError(f"dtype: {dtype} is none in which models compute; use {', '.join(names.values())}")
+    return names[dtype]
+
+
 @contextmanager
 def fitting_in_memory(setting: str, *, value: int) -> Iterator[None]:
     """Within it, running out of memory is a ConfigError naming the setting of how much is done at once."""

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import mcld
+from mcld.devices import precision_of
 from mcld.inference.engine import Engine
 from mcld.inference.recipe import machine_of
 from mcld.inference.settings import RenderSettings
@@ -76,7 +77,7 @@ def desk_for(engine: Engine, *, model: str, limits: Limits) -> Desk:
     )
     metrics.watch_queue(lambda: queue.num_queued)
     max_bytes, ttl_s = limits.max_shelf_bytes, limits.photo_ttl_s
-    precision = str(engine.pipeline.dtype).removeprefix("torch.")
+    precision = precision_of(engine.pipeline.dtype)
     return Desk(
         engine=engine,
         model=model,

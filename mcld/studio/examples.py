@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,23 +13,15 @@ from mcld.data.mannequins import render_view, sample_mannequin
 from mcld.errors import ConfigError
 from mcld.inference.jobs import photos_in
 from mcld.inference.photos.preparation import Preparation
+from mcld.service.examples import ExamplePhoto
 
-Role = Literal["person", "pose"]
+Role = Literal["person", "pose"]  # as ExamplePhoto has it
 SEED = 2025  # not that of params.yaml: nobody here was seen in training
 NUM_PEOPLE, NUM_POSES = 8, 8
 JPEG_QUALITY = 95
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """A picture to begin with, as the bytes of a file."""
-
-    name: str
-    role: Role
-    data: bytes
-
-
-def examples_for(preparation: Preparation, *, directory: Path | None) -> tuple[Example, ...]:
+def examples_for(preparation: Preparation, *, directory: Path | None) -> tuple[ExamplePhoto, ...]:
     """Those of a folder with people/ and poses/, else rendered ones for a model of rendered people.
 
     Raises ConfigError when the folder has neither.
@@ -47,18 +38,18 @@ def examples_for(preparation: Preparation, *, directory: Path | None) -> tuple[E
     return (*people, *poses)
 
 
-def _rendered(index: int, *, view_index: int, role: Role, height_px: int, width_px: int) -> Example:
+def _rendered(index: int, *, view_index: int, role: Role, height_px: int, width_px: int) -> ExamplePhoto:
     mannequin = sample_mannequin(SEED, index=index)
     views = [view for view in mannequin.views if not view.endswith("flat")]
     view = views[view_index % len(views)]
     rendered = render_view(mannequin, view=view, height_px=height_px, width_px=width_px)
-    return Example(name=f"{role} {index + 1}.jpg", role=role, data=_jpeg(rendered.image))
+    return ExamplePhoto(name=f"{role} {index + 1}.jpg", role=role, data=_jpeg(rendered.image))
 
 
-def _of_folder(directory: Path) -> tuple[Example, ...]:
+def _of_folder(directory: Path) -> tuple[ExamplePhoto, ...]:
     roles: dict[str, Role] = {"people": "person", "poses": "pose"}
     found = [
-        Example(name=path.name, role=role, data=path.read_bytes())
+        ExamplePhoto(name=path.name, role=role, data=path.read_bytes())
         for name, role in roles.items()
         if (directory / name).is_dir()
         for path in photos_in(directory / name)

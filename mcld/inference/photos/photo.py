@@ -45,8 +45,7 @@ def read_photo(data: bytes, *, name: str) -> Photo:
     try:
         decoded = decode_image_with_notes(data)
     except DataError as error:
-        reason = str(error)
-        raise DataError(f"{name}: {REMEDIES.get(reason, f'{reason}; make it smaller')}") from error
+        raise DataError(f"{name}: {sentence_of(error)}") from error
     height_px, width_px = decoded.pixels.shape[:2]
     if min(height_px, width_px) < MIN_SIDE_PX:
         raise DataError(
@@ -56,6 +55,11 @@ def read_photo(data: bytes, *, name: str) -> Photo:
     pixels, reduced = _reduced(decoded.pixels)
     notes = tuple(NOTES.get(note, f"converted from {note}") for note in decoded.notes)
     return Photo(pixels=pixels, name=name, sha256=sha256_of_bytes(data), notes=(*notes, *reduced))
+
+
+def sentence_of(error: DataError) -> str:
+    """What is wrong with a picture's bytes, and what to do, from the decoder's reason."""
+    return REMEDIES.get(str(error), f"{error}; make it smaller")
 
 
 def _reduced(pixels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

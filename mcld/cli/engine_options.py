@@ -1,0 +1,73 @@
+"""Options that all commands share which run a model on photographs, and the engine that they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mcld.types import Precision
+
+if TYPE_CHECKING:
+    from mcld.inference.engine import Engine
+
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", help="A folder that `mcld export` wrote; default: MCLD_MODEL, or this folder's."),
+]
+DensePose = Annotated[
+    Path | None,
+    typer.Option("--densepose", envvar="MCLD_DENSEPOSE", help="DensePose's weights, for real photographs."),
+]
+FaceDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--face-dir", envvar="MCLD_FACE_DIR", help="insightface's folder, with models/<pack>/*.onnx."
+    ),
+]
+YuNet = Annotated[
+    Path | None, typer.Option("--yunet", envvar="MCLD_YUNET", help="OpenCV's face detector, with --sface.")
+]
+SFace = Annotated[Path | None, typer.Option("--sface", envvar="MCLD_SFACE", help="OpenCV's recogniser.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="auto: a GPU if there is one.")
+]
+Dtype = Annotated[Precision, typer.Option("--dtype", help="Of the models; half precision is for GPUs.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What the options say."""
+
+    model: Path | None
+    densepose: Path | None
+    face_dir: Path | None
+    yunet: Path | None
+    sface: Path | None
+    device: Literal["auto", "cpu", "cuda"]
+    dtype: Precision
+
+
+def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
+    """The engine, and the folder of its model. Raises ConfigError and WeightsError."""
+    from mcld.cli.own_model import model_dir
+    from mcld.devices import pick_device
+    from mcld.inference.load import load_engine
+    from mcld.inference.photos.choose import FinderSources, finders_for
+    from mcld.workspace import Workspace
+
+    device = pick_device(options.device)
+    sources = FinderSources(
+        densepose_path=options.densepose,
+        face_dir=options.face_dir,
+        yunet_path=options.yunet,
+        sface_path=options.sface,
+        device=device,
+        precision=options.dtype,
+    )
+    directory = model_dir(options.model, workspace=Workspace())
+    return load_engine(
+        directory, finders_for=finders_for(sources), device=device, precision=options.dtype
+    ), directory
