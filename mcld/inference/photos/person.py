@@ -6,8 +6,12 @@ Values, never changed: editing makes new ones.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
+
+# How body parts lie in their tiles: in DensePose's charts limbs run along U, in the mannequins' along V.
+Charts = Literal["densepose", "mannequins"]
 
 # Shapes: h w the pixels of the part of a photograph that the model sees, S texels a side of a tile.
 
@@ -64,4 +68,5 @@ class Person:
     face_found: bool
     origin: Origin
     face_note: str = ""  # why there is no face, as a sentence
+    charts: Charts = "densepose"  # of `iuv` and `atlas`
     edits: tuple[str, ...] = field(default=())  # what was changed, in order, as sentences

@@ -91,6 +91,7 @@ class PhotoReader:
             face_found=embedding is not None,
             face_note=note,
             origin=pose.origin,
+            charts="mannequins" if settings.people == "mannequins" else "densepose",
         )
 
     def _face(self, pose: Pose, *, given: np.ndarray | None) -> tuple[np.ndarray | None, str]:
