@@ -90,7 +90,7 @@ class JobRenderer:
         )
         write_bytes(job.out, data=data)
         write_recipe(recipe, picture=job.out)
-        return Outcome(job=job, picture=picture, notes=_notes(person, pose=pose))
+        return Outcome(job=job, picture=picture, notes=notes_of(person, pose=pose))
 
 
 def read_file(path: Path) -> bytes:
@@ -109,7 +109,7 @@ def _read(job: Job, *, person_of: Callable[[Path], Person], pose_of: Callable[[P
         return str(error)
 
 
-def _notes(person: Person, *, pose: Pose) -> tuple[str, ...]:
+def notes_of(person: Person, *, pose: Pose) -> tuple[str, ...]:
     """What a user should know of how the photographs were read."""
     read = [f"{origin.name}: {note}" for origin in (person.origin, pose.origin) for note in origin.notes]
     return (*read, *([f"{person.origin.name}: {person.face_note}"] if person.face_note else []))
