@@ -18,6 +18,7 @@ from mcld.cli.figures import figures_app
 from mcld.cli.plan_train import plan_app
 from mcld.cli.pose import pose_command
 from mcld.cli.remake import remake_command
+from mcld.cli.serve import serve_command
 from mcld.cli.shards import shards_app
 from mcld.cli.tracking import tracking_app
 from mcld.cli.weights import weights_app
@@ -48,6 +49,7 @@ app.command("evaluate")(evaluate_command)
 app.command("pose")(pose_command)
 app.command("edit")(edit_command)
 app.command("remake")(remake_command)
+app.command("serve")(serve_command)
 
 
 def main() -> None:
