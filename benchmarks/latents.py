@@ -43,13 +43,13 @@ from mcld.data.index import read_index
 from mcld.data.loader import Loader
 from mcld.diffusion import NoiseSchedule
 from mcld.models import MCLD
+from mcld.models.acceleration import fast_attention
 from mcld.stages import run_stage
 from mcld.stages.columns import column_plans, images_dir, read_image_bytes
 from mcld.stages.latents import LatentsWork
 from mcld.stages.mapper import SerialMapper, local_mapper
 from mcld.stages.pixels import encoder_of_shards, encoder_source, view_encoder
 from mcld.stages.texture import TEXTURE_MEMBER
-from mcld.training.acceleration import fast_attention
 from mcld.training.step import EmbeddingFacts, draw_step, training_loss
 from mcld.types import Batch, Latents, Precision
 from mcld.workspace import Workspace

@@ -27,7 +27,7 @@ from benchmarks.model_sizes import CPU, SIZES, ModelSize, random_conditions, ran
 from benchmarks.naive_mcld import NaiveMCLD, naive_sample
 from mcld.diffusion import Denoise, NoiseSchedule, ddim_scheduler, initial_noise, sample
 from mcld.models import MCLD, authors_states
-from mcld.training.acceleration import fast_attention, use_channels_last
+from mcld.models.acceleration import fast_attention, use_channels_last
 from mcld.types import Conditions
 
 NUM_STEPS = 20

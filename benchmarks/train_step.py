@@ -28,7 +28,8 @@ from mcld.config import DiffusionParams, TrainParams
 from mcld.devices import on_device
 from mcld.diffusion import NoiseSchedule
 from mcld.models import MCLD, ModelConfig
-from mcld.training.acceleration import compile_parts, fast_attention, use_channels_last
+from mcld.models.acceleration import fast_attention, use_channels_last
+from mcld.training.acceleration import compile_parts
 from mcld.training.averaging import MovingAverage
 from mcld.training.optimisation import adamw, apply_gradients
 from mcld.training.step import EmbeddingFacts, draw_step, training_loss

@@ -12,9 +12,12 @@ import typer
 from mcld.cli.check import check_app
 from mcld.cli.conditions import conditions_app
 from mcld.cli.dataset import dataset_app
+from mcld.cli.edit import edit_command
 from mcld.cli.evaluate import evaluate_command
 from mcld.cli.figures import figures_app
 from mcld.cli.plan_train import plan_app
+from mcld.cli.pose import pose_command
+from mcld.cli.remake import remake_command
 from mcld.cli.shards import shards_app
 from mcld.cli.tracking import tracking_app
 from mcld.cli.weights import weights_app
@@ -42,6 +45,9 @@ app.add_typer(figures_app, name="figures")
 app.add_typer(tracking_app, name="tracking")
 app.add_typer(plan_app, name="plan")
 app.command("evaluate")(evaluate_command)
+app.command("pose")(pose_command)
+app.command("edit")(edit_command)
+app.command("remake")(remake_command)
 
 
 def main() -> None:

@@ -10,12 +10,8 @@ from mcld.diffusion.loss import (
 )
 from mcld.diffusion.sampling import (
     Denoise,
-    Generators,
     OnStep,
     SamplingStep,
-    Scheduler,
-    check_sampling,
-    ddim_scheduler,
     draw_rows,
     initial_noise,
     sample,
@@ -30,10 +26,22 @@ from mcld.diffusion.schedule import (
     signal_to_noise,
     v_target,
 )
+from mcld.diffusion.schedulers import (
+    ALL_STEPS,
+    Generators,
+    Interval,
+    Scheduler,
+    check_interval,
+    check_sampling,
+    ddim_scheduler,
+    guided_steps,
+)
 
 __all__ = [
+    "ALL_STEPS",
     "Denoise",
     "Generators",
+    "Interval",
     "NoiseSchedule",
     "OnStep",
     "RegionErrors",
@@ -41,12 +49,14 @@ __all__ = [
     "Scheduler",
     "VLoss",
     "add_noise",
+    "check_interval",
     "check_sampling",
     "ddim_scheduler",
     "draw_noise",
     "draw_rows",
     "face_cells",
     "face_weighted_v_loss",
+    "guided_steps",
     "initial_noise",
     "min_snr_weight",
     "offset_noise",

@@ -4,8 +4,9 @@
     noise = initial_noise(seeds, shape_CHW=(4, 64, 64))
     latent = sample(denoise, noise_BCHW=noise, scheduler=scheduler, num_steps=20, guidance_scale=3.5)
 
-`denoise(latent, timestep) -> v` sees 2B rows, all conditioned and then all null, or B conditioned rows when
-guidance_scale is 1 (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance").
+`denoise(latent, timestep) -> v` sees 2B rows, all conditioned and then all null (Ho & Salimans 2022,
+"Classifier-Free Diffusion Guidance"), or B conditioned rows: at every step when guidance_scale is 1, and at
+the steps outside of guidance_interval (Kynkäänniemi et al. 2024, "Applying Guidance in a Limited Interval").
 
 Any diffusers scheduler with v-prediction will do. Each call works on a fresh one of the same settings:
 multi-step solvers remember, and a call must not depend on the one before. A row depends on its own noise
@@ -17,47 +18,25 @@ Shapes: B rows, C latent channels, H W latent size.
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
-from diffusers import DDIMScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from mcld.diffusion.schedule import NoiseSchedule
-from mcld.errors import ConfigError
+from mcld.diffusion.schedulers import (
+    ALL_STEPS,
+    Generators,
+    Interval,
+    Scheduler,
+    check_sampling,
+    fresh,
+    guided_steps,
+    step_options,
+)
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-Generators = torch.Generator | list[torch.Generator]  # one for the batch, or one a row
-
-
-class SchedulerResult(Protocol):
-    """What a scheduler's step returns."""
-
-    @property
-    def prev_sample(self) -> Tensor:
-        """The latent at the next, less noisy timestep."""
-
-
-class Scheduler(Protocol):
-    """What `sample` uses of a diffusers scheduler; `step` may also take `generator` and `eta`."""
-
-    config: Any
-    timesteps: Tensor
-    init_noise_sigma: float
-
-    def set_timesteps(self, num_inference_steps: int, device: torch.device | None = None) -> None:
-        """Choose the timesteps."""
-
-    def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor:
-        """The latent as the model wants to see it."""
-
-    def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor) -> SchedulerResult:
-        """One step towards less noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +49,10 @@ class SamplingStep:
     model_input: Tensor  # (B, C, H, W) the latent as the model saw it
     latent: Tensor  # (B, C, H, W) after the step
     v_conditioned: Tensor  # (B, C, H, W)
-    v_null: Tensor | None  # (B, C, H, W) None without guidance
+    v_null: Tensor | None  # (B, C, H, W) None at a step without guidance
 
 
 OnStep = Callable[[SamplingStep], Tensor | None]  # a tensor takes the place of the latent
-
-
-def ddim_scheduler(schedule: NoiseSchedule) -> DDIMScheduler:
-    """Deterministic DDIM with v-prediction and trailing timesteps on `schedule`."""
-    return DDIMScheduler(
-        num_train_timesteps=schedule.num_timesteps,
-        beta_start=schedule.beta_start,
-        beta_end=schedule.beta_end,
-        beta_schedule=schedule.beta_curve,
-        rescale_betas_zero_snr=schedule.zero_terminal_snr,
-        prediction_type="v_prediction",
-        timestep_spacing="trailing",
-        clip_sample=False,
-    )
 
 
 def seeded_generators(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -118,6 +83,7 @@ def sample(
     scheduler: Scheduler,
     num_steps: int,
     guidance_scale: float,
+    guidance_interval: Interval = ALL_STEPS,
     eta: float = 0.0,
     generator: Generators | None = None,
     on_step: OnStep | None = None,
@@ -125,20 +91,29 @@ def sample(
 ) -> Tensor:
     """The final latent (B, C, H, W). guidance_scale 1 is a single pass per step without null rows.
 
+    `guidance_interval`: (from, to), fractions of the steps; the others are a single pass as well.
     `eta` and `generator` are for schedulers that add noise at every step. `is_stopped` is asked before each
     step: once it says yes, the latent is returned as it is. Raises ConfigError as `check_sampling`.
     """
-    check_sampling(scheduler, num_steps=num_steps, guidance_scale=guidance_scale, eta=eta)
-    scheduler = _fresh(scheduler)
+    check_sampling(
+        scheduler,
+        num_steps=num_steps,
+        guidance_scale=guidance_scale,
+        guidance_interval=guidance_interval,
+        eta=eta,
+    )
+    scheduler = fresh(scheduler)
     scheduler.set_timesteps(num_steps, device=noise_BCHW.device)
-    options = _step_options(scheduler, eta=eta, generator=generator)
+    options = step_options(scheduler, eta=eta, generator=generator)
+    # Not num_steps: some schedulers look twice at a step.
+    guided = guided_steps(guidance_interval, num_steps=len(scheduler.timesteps))
     latent = noise_BCHW * scheduler.init_noise_sigma
     for index, timestep in enumerate(scheduler.timesteps):
         if is_stopped():
             break
         model_input = scheduler.scale_model_input(latent, timestep)
         v_conditioned, v_null = _predict(
-            denoise, model_input, timestep=timestep, guided=guidance_scale != 1.0
+            denoise, model_input, timestep=timestep, guided=guidance_scale != 1.0 and index in guided
         )
         v = v_conditioned if v_null is None else v_null + guidance_scale * (v_conditioned - v_null)
         latent = scheduler.step(v, timestep, latent, **options).prev_sample
@@ -155,46 +130,6 @@ def sample(
             changed = on_step(step)
             latent = latent if changed is None else changed
     return latent
-
-
-def check_sampling(scheduler: Scheduler, *, num_steps: int, guidance_scale: float, eta: float = 0.0) -> None:
-    """Raises ConfigError for a scheduler that does not predict v, or a setting out of its bounds."""
-    # Not the config alone: a scheduler without prediction_type keeps one it was given, and ignores it.
-    if "prediction_type" not in _parameters(type(scheduler)):
-        raise ConfigError(
-            f"scheduler: {type(scheduler).__name__} has no prediction_type; MCLD predicts v, use one that "
-            "can be told so, such as DDIM, DPM-Solver++ or UniPC"
-        )
-    prediction = scheduler.config.prediction_type
-    if prediction != "v_prediction":
-        raise ConfigError(
-            f"scheduler: prediction_type is '{prediction}'; MCLD predicts v, set 'v_prediction'"
-        )
-    if not 1 <= num_steps <= scheduler.config.num_train_timesteps:
-        raise ConfigError(f"num_steps: {num_steps} is outside 1..{scheduler.config.num_train_timesteps}")
-    if not guidance_scale >= 1.0:  # so written, it also refuses NaN
-        raise ConfigError(f"guidance_scale: {guidance_scale} is below 1, where 1 already means no guidance")
-    if math.isinf(guidance_scale):
-        raise ConfigError("guidance_scale: inf is not finite; 1 to 10 is usual")
-    if not 0.0 <= eta <= 1.0:
-        raise ConfigError(f"eta: {eta} is outside 0..1, from deterministic DDIM to DDPM")
-    if eta and "eta" not in _parameters(scheduler.step):
-        raise ConfigError(f"eta: {eta}, but {type(scheduler).__name__} has no eta; use DDIMScheduler or 0")
-
-
-def _fresh(scheduler: Scheduler) -> Scheduler:
-    fresh: Scheduler = type(scheduler).from_config(scheduler.config)  # type: ignore[attr-defined]
-    return fresh
-
-
-def _step_options(scheduler: Scheduler, *, eta: float, generator: Generators | None) -> dict[str, Any]:
-    """What this scheduler's step takes beyond v, timestep and latent: diffusers' schedulers differ in it."""
-    options = {"eta": eta, "generator": generator}
-    return {name: value for name, value in options.items() if name in _parameters(scheduler.step)}
-
-
-def _parameters(function: Callable[..., object]) -> set[str]:
-    return set(inspect.signature(function).parameters)
 
 
 def _predict(

@@ -98,6 +98,8 @@ class Engine:
                 self.conditions(subjects),
                 num_inference_steps=settings.num_steps,
                 guidance_scale=settings.guidance_scale,
+                guidance_interval=settings.guidance_interval,
+                reuse_features=settings.reuse_features,
                 seeds=[settings.seed] * len(subjects) if seeds is None else seeds,
                 output_type="np",
                 callback_on_step_end=_told(on_progress, num_steps=settings.num_steps),

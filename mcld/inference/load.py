@@ -10,6 +10,7 @@ import torch
 
 from mcld.devices import dtype_of
 from mcld.errors import ConfigError, MCLDError, WeightsError
+from mcld.inference.acceleration import PLAIN, Acceleration, accelerate
 from mcld.inference.engine import Engine
 from mcld.inference.photos.finders import FaceFinder, PersonFinder
 from mcld.inference.photos.preparation import Preparation, read_preparation
@@ -27,9 +28,14 @@ FindersFor = Callable[[Preparation], Finders]
 
 
 def load_engine(
-    directory: Path, *, finders_for: FindersFor, device: torch.device, precision: Precision = "float32"
+    directory: Path,
+    *,
+    finders_for: FindersFor,
+    device: torch.device,
+    precision: Precision = "float32",
+    acceleration: Acceleration = PLAIN,
 ) -> Engine:
-    """The engine of a folder that `mcld export` wrote.
+    """The engine of a folder that `mcld export` wrote, its models accelerated as asked for.
 
     Raises ConfigError when it is no such folder, or for half precision without a GPU; WeightsError when it is
     damaged or from an older version; and what `finders_for` raises, before the model is loaded.
@@ -39,8 +45,10 @@ def load_engine(
         raise ConfigError("dtype: float16 is for GPUs; on the CPU use float32, or bfloat16")
     preparation = read_preparation(_index(directory).get("preparation"), place=str(directory))
     person_finder, face_finder = finders_for(preparation)
+    pipeline = _pipeline(directory, device=device, precision=precision)
+    accelerate(pipeline, acceleration=acceleration)
     return Engine(
-        pipeline=_pipeline(directory, device=device, precision=precision),
+        pipeline=pipeline,
         preparation=preparation,
         reader=PhotoReader(preparation=preparation, person_finder=person_finder, face_finder=face_finder),
         model_sha256=model_sha256(directory),

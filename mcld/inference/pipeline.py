@@ -25,13 +25,15 @@ from transformers import CLIPVisionModelWithProjection
 
 from mcld.conditions.latents import decode_latents
 from mcld.devices import on_device
-from mcld.diffusion import Generators, check_sampling, draw_rows, sample
+from mcld.diffusion import ALL_STEPS, Generators, Interval, check_sampling, draw_rows, sample
 from mcld.errors import ConfigError
 from mcld.inference.checks import check_components, check_output_type, check_step_indices, generators_of
+from mcld.inference.denoising import Denoising, check_reuse
 from mcld.inference.folder import CARD_NAME, check_replaceable
 from mcld.inference.model_card import model_card
 from mcld.inference.step_listener import OnStepEnd, StepListener
 from mcld.models import MCLD
+from mcld.models.acceleration import fast_attention
 from mcld.models.checks import check_conditions, check_values
 from mcld.models.component import MCLDModel
 from mcld.storage import atomic_dir, write_bytes
@@ -141,6 +143,8 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         *,
         num_inference_steps: int = 20,
         guidance_scale: float = 3.5,
+        guidance_interval: Interval = ALL_STEPS,
+        reuse_features: int = 1,
         eta: float = 0.0,
         generator: Generators | None = None,
         seeds: Sequence[int] | None = None,
@@ -156,11 +160,22 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         that add noise at every step (DDIM with `eta`, DPM-Solver++ SDE, Euler ancestral). With neither, every
         call differs, unless `torch.manual_seed` came before.
 
+        Approximations, for speed: outside of `guidance_interval`, (from, to) in fractions of the steps, there
+        is no guidance and half the work. `reuse_features` n runs the denoiser's deep layers at every n-th
+        step only. What they cost is measured in docs/speed.md.
+
         `callback_on_step_end` may return {"latents": …} to change them. Latents and the scheduler's
         arithmetic are float32 in whatever precision the models are. Raises ConfigError or DataError, naming
         value and bound, before any work.
         """
-        check_sampling(self.scheduler, num_steps=num_inference_steps, guidance_scale=guidance_scale, eta=eta)
+        check_sampling(
+            self.scheduler,
+            num_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            guidance_interval=guidance_interval,
+            eta=eta,
+        )
+        check_reuse(reuse_features)
         check_output_type(output_type)
         check_step_indices(attention_maps_at, num_steps=num_inference_steps)
         check_conditions(conditions, config=self.model.config)
@@ -169,8 +184,10 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         shape = self._latent_shape(conditions)
         generators = generators_of(generator, seeds=seeds, num_rows=shape[0], device=device)
         self._interrupt = False
-        prepared = self.model.prepare(on_device(conditions, device=device), with_null=guidance_scale != 1.0)
-        with self.progress_bar(total=num_inference_steps) as bar:
+        with fast_attention(device), self.progress_bar(total=num_inference_steps) as bar:
+            prepared = self.model.prepare(
+                on_device(conditions, device=device), with_null=guidance_scale != 1.0
+            )
             listener = StepListener(
                 pipeline=self,
                 prepared=prepared,
@@ -179,11 +196,12 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
                 callback=callback_on_step_end,
             )
             latents = sample(
-                lambda latent, timestep: self.model.denoise(latent, timestep_B=timestep, prepared=prepared),
+                Denoising(model=self.model, prepared=prepared, reuse_features=reuse_features),
                 noise_BCHW=draw_rows(generators, shape_BCHW=shape, device=device),
                 scheduler=self.scheduler,
                 num_steps=num_inference_steps,
                 guidance_scale=guidance_scale,
+                guidance_interval=guidance_interval,
                 eta=eta,
                 generator=generators,
                 on_step=listener.on_step,

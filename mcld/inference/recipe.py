@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 import mcld
 from mcld.config.section import Positive, Section, Sha256
 from mcld.errors import DataError
+from mcld.inference.editing import Edit
 from mcld.inference.photos.person import Origin
 from mcld.inference.settings import RenderSettings
 from mcld.storage import read_json, write_json
+from mcld.types import Precision
 
 FORMAT_VERSION = 1
 
@@ -21,7 +23,7 @@ class PhotoUse(Section):
 
     path: str  # as the user named it
     sha256: Sha256  # of the file's bytes
-    number: Positive  # which of its people, from the left
+    number: Positive = 1  # which of its people, from the left
     notes: tuple[str, ...] = ()
 
 
@@ -31,7 +33,7 @@ class Machine(Section):
     mcld: str
     torch: str
     device: str
-    precision: str
+    precision: Precision
 
 
 class Recipe(Section):
@@ -42,6 +44,8 @@ class Recipe(Section):
     model_sha256: Sha256
     source: PhotoUse
     target: PhotoUse
+    edits: tuple[Edit, ...] = ()
+    named: dict[str, PhotoUse] = Field(default_factory=dict)  # people and pictures that the edits name
     settings: RenderSettings
     machine: Machine
     picture_sha256: Sha256  # of the PNG's bytes
@@ -52,7 +56,7 @@ def photo_use(path: str, *, origin: Origin) -> PhotoUse:
     return PhotoUse(path=path, sha256=origin.sha256, number=origin.number, notes=origin.notes)
 
 
-def machine_of(*, device: str, precision: str) -> Machine:
+def machine_of(*, device: str, precision: Precision) -> Machine:
     """This machine, as far as it shapes pictures."""
     import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mcld.data.codec import encode_png
 from mcld.errors import DataError
+from mcld.inference.changes import Changes
 from mcld.inference.engine import Engine, Subject
 from mcld.inference.jobs import Job
 from mcld.inference.photos.person import Person, Pose
@@ -39,6 +40,7 @@ class JobRenderer:
     model_dir: Path
     machine: Machine
     settings: RenderSettings
+    changes: Changes = field(default_factory=Changes)
     batch_size: int = 1
     person_number: int | None = None
     pose_number: int | None = None
@@ -47,7 +49,7 @@ class JobRenderer:
         self, jobs: Sequence[Job], *, on_progress: Callable[[int, int], None] | None = None
     ) -> Iterator[Outcome]:
         """Yield an outcome a job, in their order; picture and recipe are written before."""
-        person_of = lru_cache(maxsize=NUM_KEPT)(self._person)
+        person_of = lru_cache(maxsize=NUM_KEPT)(self.person)
         pose_of = lru_cache(maxsize=NUM_KEPT)(self._pose)
         for start in range(0, len(jobs), self.batch_size):
             batch = jobs[start : start + self.batch_size]
@@ -64,9 +66,10 @@ class JobRenderer:
                 else:
                     yield self._write(next(pictures), job=job, subject=found)
 
-    def _person(self, path: Path) -> Person:
+    def person(self, path: Path) -> Person:
+        """The changed person of a photograph. Raises DataError, a sentence."""
         pose = self.engine.pose(read_file(path), name=str(path), number=self.person_number)
-        return self.engine.person(pose)
+        return self.changes.applied_to(self.engine.person(pose))
 
     def _pose(self, path: Path) -> Pose:
         return self.engine.pose(read_file(path), name=str(path), number=self.pose_number)
@@ -79,13 +82,15 @@ class JobRenderer:
             model_sha256=self.engine.model_sha256,
             source=photo_use(str(job.source), origin=person.origin),
             target=photo_use(str(job.target), origin=pose.origin),
+            edits=self.changes.edits,
+            named=dict(self.changes.uses),
             settings=self.settings,
             machine=self.machine,
             picture_sha256=sha256_of_bytes(data),
         )
         write_bytes(job.out, data=data)
         write_recipe(recipe, picture=job.out)
-        return Outcome(job=job, picture=picture, notes=_notes(person, pose=pose))
+        return Outcome(job=job, picture=picture, notes=notes_of(person, pose=pose))
 
 
 def read_file(path: Path) -> bytes:
@@ -104,7 +109,7 @@ def _read(job: Job, *, person_of: Callable[[Path], Person], pose_of: Callable[[P
         return str(error)
 
 
-def _notes(person: Person, *, pose: Pose) -> tuple[str, ...]:
+def notes_of(person: Person, *, pose: Pose) -> tuple[str, ...]:
     """What a user should know of how the photographs were read."""
     read = [f"{origin.name}: {note}" for origin in (person.origin, pose.origin) for note in origin.notes]
     return (*read, *([f"{person.origin.name}: {person.face_note}"] if person.face_note else []))

@@ -8,12 +8,14 @@ save_mcld(model, directory=path), load_mcld(path)                 diffusers layo
 """
 
 from mcld.models.config import FaceProjectorConfig, ModelConfig
+from mcld.models.denoiser import Denoised
 from mcld.models.initialise import initialise_mcld
 from mcld.models.mcld import MCLD, PreparedConditions
 from mcld.models.weights import authors_states, load_authors_states, load_config, load_mcld, save_mcld
 
 __all__ = [
     "MCLD",
+    "Denoised",
     "FaceProjectorConfig",
     "ModelConfig",
     "PreparedConditions",

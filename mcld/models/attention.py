@@ -26,6 +26,10 @@ class KeyValue:
     key: Tensor  # (B, L, C)
     value: Tensor  # (B, L, C)
 
+    def first(self, num_rows: int) -> KeyValue:
+        """The first rows, not copied."""
+        return KeyValue(self.key[:num_rows], self.value[:num_rows])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockContext:
@@ -40,6 +44,15 @@ class BlockContext:
     def needs_query(self) -> bool:
         """False when cross-attention gives every pixel the same vector, whatever its query."""
         return self.condition_key is not None or self.face is not None
+
+    def first(self, num_rows: int) -> BlockContext:
+        """What the first rows attend to, not copied."""
+        return BlockContext(
+            reference=None if self.reference is None else self.reference.first(num_rows),
+            condition_key=None if self.condition_key is None else self.condition_key[:num_rows],
+            condition_value=self.condition_value[:num_rows],
+            face=None if self.face is None else self.face.first(num_rows),
+        )
 
 
 def attend(query_BLC: Tensor, *, key_BMC: Tensor, value_BMC: Tensor, heads: int) -> Tensor:

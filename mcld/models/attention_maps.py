@@ -69,13 +69,13 @@ def attention_maps(
         blocks.append(maps)
         return token_BLC
 
-    v = model.denoiser.walk(
+    denoised = model.denoiser.walk(
         noisy_latent_BCHW.to(model.dtype),
         timestep_B=timestep_B,
         pose_feature_BPHW=prepared.pose_feature,
         transform=transform,
     )
-    return AttentionMaps(v=v.to(noisy_latent_BCHW.dtype), blocks=tuple(blocks))
+    return AttentionMaps(v=denoised.v.to(noisy_latent_BCHW.dtype), blocks=tuple(blocks))
 
 
 def focal_maps(maps: AttentionMaps) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
 from mcld.errors import ConfigError
+from mcld.models.denoiser import Denoised
 from mcld.models.mcld import MCLD, PreparedConditions
 from mcld.models.weights import load_mcld, save_mcld
 from mcld.types import Conditions
@@ -69,3 +70,17 @@ class MCLDModel(MCLD, ModelMixin):  # type: ignore[misc]  # diffusers publishes 
     ) -> Tensor:
         """As `MCLD.denoise`; an offloaded model is first brought to its device."""
         return super().denoise(noisy_latent_BCHW, timestep_B=timestep_B, prepared=prepared)
+
+    @apply_forward_hook  # type: ignore[untyped-decorator]
+    def denoise_reusing(
+        self,
+        noisy_latent_BCHW: Tensor,
+        *,
+        timestep_B: Tensor,
+        prepared: PreparedConditions,
+        deep_BCHW: Tensor | None,
+    ) -> Denoised:
+        """As `MCLD.denoise_reusing`; an offloaded model is first brought to its device."""
+        return super().denoise_reusing(
+            noisy_latent_BCHW, timestep_B=timestep_B, prepared=prepared, deep_BCHW=deep_BCHW
+        )

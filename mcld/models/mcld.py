@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from mcld.models.attention import BlockContext
 from mcld.models.checks import check_conditions, check_latent, check_prepared_latent
 from mcld.models.config import ModelConfig
-from mcld.models.denoiser import Denoiser
+from mcld.models.denoiser import Denoised, Denoiser
 from mcld.models.face_projector import FaceProjector
 from mcld.models.focal import Tokens, focal_conditions, with_null_rows, zero_rows
 from mcld.models.pose_guider import PoseGuider
@@ -38,6 +38,16 @@ class PreparedConditions:
 
     pose_feature: Tensor  # (B, P, H, W)
     contexts: Mapping[str, BlockContext]
+
+    @property
+    def num_rows(self) -> int:
+        """Null rows included."""
+        return len(self.pose_feature)
+
+    def first(self, num_rows: int) -> PreparedConditions:
+        """For the first rows alone, not copied: half of them are the conditioned ones of guidance."""
+        contexts = {name: context.first(num_rows) for name, context in self.contexts.items()}
+        return PreparedConditions(pose_feature=self.pose_feature[:num_rows], contexts=contexts)
 
 
 class MCLD(nn.Module):
@@ -108,14 +118,30 @@ class MCLD(nn.Module):
         self, noisy_latent_BCHW: Tensor, *, timestep_B: Tensor, prepared: PreparedConditions
     ) -> Tensor:
         """v (B, C, H, W) for the rows of `prepared`, in the latent's own dtype."""
+        return self.denoise_reusing(
+            noisy_latent_BCHW, timestep_B=timestep_B, prepared=prepared, deep_BCHW=None
+        ).v
+
+    @torch.no_grad()
+    def denoise_reusing(
+        self,
+        noisy_latent_BCHW: Tensor,
+        *,
+        timestep_B: Tensor,
+        prepared: PreparedConditions,
+        deep_BCHW: Tensor | None,
+    ) -> Denoised:
+        """The same v, and the deep layers' feature; given that of another step, they are not run."""
         check_prepared_latent(noisy_latent_BCHW, pose_feature_BPHW=prepared.pose_feature)
-        v_BCHW = self.denoiser.denoise(
+        assert deep_BCHW is None or len(deep_BCHW) == prepared.num_rows
+        found = self.denoiser.denoise(
             noisy_latent_BCHW.to(self.dtype),
             timestep_B=timestep_B,
             pose_feature_BPHW=prepared.pose_feature,
             contexts=prepared.contexts,
+            deep_BCHW=deep_BCHW,
         )
-        return v_BCHW.to(noisy_latent_BCHW.dtype)
+        return Denoised(v=found.v.to(noisy_latent_BCHW.dtype), deep=found.deep)
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute activations of both UNets in the backward pass: less memory, about a third more time."""

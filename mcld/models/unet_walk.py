@@ -2,7 +2,7 @@
 
 The stock forward cannot return features from the middle, change its context by stage or stop early. Its
 layers can: `unet_steps` lists them in order of use, and `walk` runs a list, handing every transformer block
-to the caller.
+to the caller. A walk can stop and go on elsewhere: where it stands is a value, `Trail`.
 
 Shapes: B rows, C channels of a step, H W its size, L = H*W tokens, E width of the time embedding.
 """
@@ -38,9 +38,35 @@ class Step:
     leaves_skip: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trail:
+    """Where a walk stands: what the last step gave, and the skips that later steps will take."""
+
+    hidden: Tensor  # (B, C, H, W)
+    skips: tuple[Tensor, ...]  # the last one is taken first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepsByDepth:
+    """A UNet's steps in three pieces: into its first level, everything deeper, and the way out."""
+
+    entry: tuple[Step, ...]
+    deep: tuple[Step, ...]
+    exit: tuple[Step, ...]
+
+
 def unet_steps(unet: UNet2DConditionModel) -> tuple[Step, ...]:
     """Every layer between conv_in and conv_norm_out, in order of use."""
     return (*_down_steps(unet), *_mid_steps(unet), *_up_steps(unet))
+
+
+def steps_by_depth(unet: UNet2DConditionModel, *, num_skips: int) -> StepsByDepth:
+    """Cut so that `num_skips` skip connections, that of conv_in counted, go past the deep piece."""
+    steps = unet_steps(unet)
+    leaving = [index for index, step in enumerate(steps) if step.leaves_skip]
+    taking = [index for index, step in enumerate(steps) if step.takes_skip]
+    first_deep, first_out = leaving[num_skips - 2] + 1, taking[-num_skips]
+    return StepsByDepth(entry=steps[:first_deep], deep=steps[first_deep:first_out], exit=steps[first_out:])
 
 
 def named_blocks(unet: UNet2DConditionModel) -> tuple[tuple[str, BasicTransformerBlock], ...]:
@@ -90,7 +116,16 @@ def walk(
     checkpointing: bool,
 ) -> Tensor:
     """Run the steps from the output of conv_in; `transform` runs each transformer block."""
-    skips = [hidden_BCHW]
+    start = Trail(hidden=hidden_BCHW, skips=(hidden_BCHW,))
+    end = follow(steps, trail=start, time_BE=time_BE, transform=transform, checkpointing=checkpointing)
+    return end.hidden
+
+
+def follow(
+    steps: Iterable[Step], *, trail: Trail, time_BE: Tensor, transform: Transform, checkpointing: bool
+) -> Trail:
+    """Run the steps from where the trail stands, and say where it stands then."""
+    hidden_BCHW, skips = trail.hidden, list(trail.skips)
     for step in steps:
         if step.takes_skip:
             hidden_BCHW = torch.cat([hidden_BCHW, skips.pop()], dim=1)
@@ -105,7 +140,7 @@ def walk(
             hidden_BCHW = step.module(hidden_BCHW)
         if step.leaves_skip:
             skips.append(hidden_BCHW)
-    return hidden_BCHW
+    return Trail(hidden=hidden_BCHW, skips=tuple(skips))
 
 
 def run(function: Callable[..., Result], *inputs: object, checkpointing: bool) -> Result:

@@ -8,6 +8,7 @@ from typing import get_args
 
 from fastapi import APIRouter, Request, Response
 
+from mcld.inference.editing import REGIONS
 from mcld.inference.settings import SchedulerName
 from mcld.service.desk import AtDesk
 from mcld.service.examples import Examples
@@ -47,7 +48,7 @@ async def get_model(desk: AtDesk) -> ModelAnswer:
         defaults=desk.defaults,
         schedulers=get_args(SchedulerName),
         limits=ServiceLimits.model_validate({name: limits[name] for name in ServiceLimits.model_fields}),
-        regions=(),
+        regions=tuple(REGIONS),
         has_face_finder=desk.engine.reader.face_finder is not None,
         model_sha256=desk.engine.model_sha256,
     )

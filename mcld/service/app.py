@@ -13,15 +13,14 @@ from mcld.devices import precision_of
 from mcld.inference.engine import Engine
 from mcld.inference.recipe import machine_of
 from mcld.inference.settings import RenderSettings
-from mcld.service import about, photos, renders
+from mcld.service import about, photos, previews, renders
 from mcld.service.access import Access
 from mcld.service.desk import Desk
 from mcld.service.examples import ExamplePhoto, Examples
 from mcld.service.guard import Guard
 from mcld.service.limits import Limits
 from mcld.service.metrics import Metrics
-from mcld.service.photographs import KeptPhoto
-from mcld.service.pictures import KeptPicture
+from mcld.service.photographs import KeptPhoto, KeptPicture
 from mcld.service.problems import add_handlers
 from mcld.service.queue import WorkQueue
 from mcld.service.rendering import Rendered
@@ -57,7 +56,12 @@ def create_app(
         lifespan=_at_work,
     )
     app.state.desk, app.state.examples = desk, Examples(examples)
-    for part, tag in ((about, "about"), (photos, "photographs"), (renders, "renders")):
+    for part, tag in (
+        (about, "about"),
+        (photos, "photographs"),
+        (previews, "renders"),
+        (renders, "renders"),
+    ):
         app.include_router(part.router, tags=[tag])
     add_handlers(app)
     app.add_middleware(BodyLimit, limits=desk.limits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -12,10 +12,11 @@ from fastapi import Depends, HTTPException, Request
 from mcld.inference.engine import Engine
 from mcld.inference.recipe import Machine
 from mcld.inference.settings import RenderSettings
+from mcld.service.edit_requests import EditRequest
+from mcld.service.edits import NamedEdits, named_edits
 from mcld.service.limits import Limits
 from mcld.service.metrics import Metrics
-from mcld.service.photographs import KeptPhoto
-from mcld.service.pictures import KeptPicture
+from mcld.service.photographs import KeptPhoto, KeptPicture
 from mcld.service.queue import WorkQueue
 from mcld.service.rendering import Rendered
 from mcld.service.shelf import Shelf
@@ -48,6 +49,19 @@ class Desk:
         if kept is None:
             raise gone("photograph", photo_id, ttl_s=self.limits.photo_ttl_s)
         return kept
+
+    def picture(self, picture_id: str) -> KeptPicture:
+        """Raises HTTPException 404 where it is not, or not any more."""
+        kept = self.pictures.get(picture_id)
+        if kept is None:
+            raise gone("picture", picture_id, ttl_s=self.limits.photo_ttl_s)
+        return kept
+
+    def edits(self, wanted: Sequence[EditRequest]) -> NamedEdits:
+        """Edits with what they name. Raises HTTPException 404, and DataError."""
+        return named_edits(
+            wanted, max_edits=self.limits.max_edits, photo_of=self.photo, picture_of=self.picture
+        )
 
 
 def gone(what: str, key: str, *, ttl_s: float) -> HTTPException:

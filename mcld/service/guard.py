@@ -49,7 +49,7 @@ class Guard:
             await (self._refusal(scope) or self._app)(scope, receive, marked)
         finally:
             self._metrics.count_request(
-                route=getattr(scope.get("route"), "path", UNKNOWN_ROUTE),
+                route=getattr(scope.get("route"), "path", "") or UNKNOWN_ROUTE,
                 method=scope["method"],
                 status=status,
                 seconds=time.perf_counter() - start,

@@ -9,6 +9,7 @@ from mcld.inference.engine import Engine
 from mcld.inference.photos.finders import Found
 from mcld.inference.photos.person import Person, Pose
 from mcld.inference.photos.photo import Photo, read_photo
+from mcld.inference.photos.picture import Picture
 from mcld.inference.photos.reader import PhotoReader
 
 
@@ -32,7 +33,14 @@ class Sight:
     score: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one is equal to itself alone
+class KeptPicture:
+    """A picture that can be printed on clothes."""
+
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KeptPhoto:
     """A photograph that was looked at. Appearances and views are made when they are first asked for."""
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Response
 
 from mcld.data.codec import encode_png
 from mcld.errors import DataError
+from mcld.inference.photos.picture import read_picture
 from mcld.service.desk import AtDesk, Desk, gone
-from mcld.service.photographs import KeptPhoto, look_at
-from mcld.service.pictures import read_picture
+from mcld.service.photographs import KeptPhoto, KeptPicture, look_at
 from mcld.service.problems import documented
 from mcld.service.schemas import FoundPerson, PhotoAnswer, PictureAnswer
 from mcld.service.uploads import PICTURE_BODY, FileName, read_upload
@@ -81,10 +81,12 @@ async def show_person(
 )
 async def add_picture(desk: AtDesk, data: Body, name: FileName = "picture") -> PictureAnswer:
     """The body is the file's bytes. Transparent parts stay transparent."""
-    kept = await desk.by_model(lambda: read_picture(data, name=name))
-    key = desk.pictures.put(kept, num_bytes=kept.pixels.nbytes)
-    height_px, width_px = kept.pixels.shape[:2]
-    return PictureAnswer(id=key, name=name, width_px=width_px, height_px=height_px, has_alpha=kept.has_alpha)
+    picture = await desk.by_model(lambda: read_picture(data, name=name))
+    key = desk.pictures.put(KeptPicture(picture=picture), num_bytes=picture.pixels.nbytes)
+    height_px, width_px = picture.pixels.shape[:2]
+    return PictureAnswer(
+        id=key, name=name, width_px=width_px, height_px=height_px, has_alpha=picture.has_alpha
+    )
 
 
 @router.delete(

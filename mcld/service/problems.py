@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -74,9 +75,12 @@ def sentence_of(errors: list[dict[str, Any]]) -> str:
     return f"{place or 'the request'}: {given}{reason[:1].lower()}{reason[1:]}{more}"
 
 
-def _refused(_: Request, error: Exception) -> JSONResponse:
+def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    detail = str(error.detail)
+    if error.status_code in (404, 405) and detail == HTTPStatus(error.status_code).phrase:  # the router's
+        detail = f"{request.method} of this address is not known; /openapi.json lists all addresses"
+    return problem(error.status_code, detail, headers=error.headers)
 
 
 def _not_valid(_: Request, error: Exception) -> JSONResponse:

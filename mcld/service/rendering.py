@@ -10,10 +10,13 @@ from torch import Tensor
 
 from mcld.data.codec import encode_png
 from mcld.inference.attention_picture import attention_grid
+from mcld.inference.changes import Changes
 from mcld.inference.engine import Engine, OnProgress
 from mcld.inference.photos.person import Person, Pose
 from mcld.inference.recipe import Machine, Recipe, photo_use
+from mcld.inference.render_jobs import notes_of
 from mcld.inference.settings import RenderSettings
+from mcld.service.edits import NamedEdits
 from mcld.service.photographs import KeptPhoto
 from mcld.storage import sha256_of_bytes
 
@@ -42,12 +45,14 @@ class RenderWork:
     source_number: int | None
     target: KeptPhoto
     target_number: int | None
+    edits: NamedEdits
     settings: RenderSettings
     attention: bool
 
     def __call__(self, on_progress: OnProgress) -> Rendered:
         """Render in the model's thread. Raises DataError, ConfigError, and what `on_progress` raises."""
-        person = self.source.person(self.source_number, engine=self.engine)
+        changes = self.edits.changes(self.engine)
+        person = changes.applied_to(self.source.person(self.source_number, engine=self.engine))
         pose = self.target.sight(self.target_number).pose
         rendering = self.engine.render(
             [(person, pose)],
@@ -59,28 +64,24 @@ class RenderWork:
         maps = rendering.attention_maps
         return Rendered(
             picture_png=picture_png,
-            recipe_json=self._recipe(person, pose=pose, picture_png=picture_png),
+            recipe_json=self._recipe(changes, person=person, pose=pose, picture_png=picture_png),
             attention_png=_attention_png(maps) if maps else None,
-            notes=notes_of_reading(person, pose=pose),
+            notes=(*notes_of(person, pose=pose), *person.edits),
         )
 
-    def _recipe(self, person: Person, *, pose: Pose, picture_png: bytes) -> bytes:
+    def _recipe(self, changes: Changes, *, person: Person, pose: Pose, picture_png: bytes) -> bytes:
         recipe = Recipe(
             model=self.model,
             model_sha256=self.engine.model_sha256,
             source=photo_use(person.origin.name, origin=person.origin),
             target=photo_use(pose.origin.name, origin=pose.origin),
+            edits=changes.edits,
+            named=dict(changes.uses),
             settings=self.settings,
             machine=self.machine,
             picture_sha256=sha256_of_bytes(picture_png),
         )
         return recipe.model_dump_json(indent=1).encode()
-
-
-def notes_of_reading(person: Person, *, pose: Pose) -> tuple[str, ...]:
-    """What a user should know of how the photographs were read."""
-    read = [f"{origin.name}: {note}" for origin in (person.origin, pose.origin) for note in origin.notes]
-    return (*read, *([f"{person.origin.name}: {person.face_note}"] if person.face_note else []))
 
 
 def _shown_steps(num_steps: int) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ async def add_render(desk: AtDesk, wanted: RenderRequest) -> RenderTicket:
     source, target = desk.photo(wanted.source.photo), desk.photo(wanted.target.photo)
     source.sight(wanted.source.person)
     target.sight(wanted.target.person)
+    edits = desk.edits(wanted.edits)
     settings = desk.defaults.model_copy(update=wanted.settings.model_dump(exclude_unset=True))
     work = RenderWork(
         engine=desk.engine,
@@ -40,6 +41,7 @@ async def add_render(desk: AtDesk, wanted: RenderRequest) -> RenderTicket:
         source_number=wanted.source.person,
         target=target,
         target_number=wanted.target.person,
+        edits=edits,
         settings=settings,
         attention=wanted.attention,
     )

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from mcld.config.section import Positive, Section
 from mcld.inference.settings import RenderSettings, SchedulerName
+from mcld.service.edit_requests import EditRequests
 from mcld.service.jobs import State
-
-Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-PersonNumber = Annotated[int, Field(ge=1, le=1000, description="Counted from the left, from 1.")]
-
-
-class PersonRef(Section):
-    """One person of a photograph that was uploaded."""
-
-    photo: Id
-    person: PersonNumber | None = Field(default=None, description="Null: the one that the model would take.")
+from mcld.service.references import Id, PersonNumber, PersonRef
 
 
 class FieldError(Section):
@@ -111,11 +103,19 @@ class Example(Section):
     role: Literal["person", "pose"]
 
 
+class PreviewRequest(Section):
+    """Whose appearance, how changed."""
+
+    source: PersonRef
+    edits: EditRequests = ()
+
+
 class RenderRequest(Section):
     """Whose appearance, in whose pose, how changed and how made."""
 
     source: PersonRef
     target: PersonRef
+    edits: EditRequests = ()
     settings: RenderSettings = Field(
         default_factory=RenderSettings, description="What is left out is as the model's defaults say."
     )

@@ -20,7 +20,8 @@ from mcld.devices import on_device
 from mcld.diffusion import NoiseSchedule
 from mcld.errors import ConfigError
 from mcld.models import MCLD
-from mcld.training.acceleration import fast_attention, make_fast
+from mcld.models.acceleration import fast_attention
+from mcld.training.acceleration import make_fast
 from mcld.training.averaging import MovingAverage
 from mcld.training.checkpoint import TrainingState
 from mcld.training.distributed import Ranks, add_up, gradients_exchanged, parallel_model, share

@@ -82,6 +82,29 @@ def test_guidance_adds_the_scaled_difference_and_one_is_a_single_pass() -> None:
     torch.testing.assert_close(steps[0].latent, torch.full((2, *SHAPE), -3.5))
 
 
+def test_outside_of_the_interval_there_is_no_guidance_and_half_the_rows() -> None:
+    steps: list[SamplingStep] = []
+
+    def denoise(latent: Tensor, timestep: Tensor) -> Tensor:
+        return latent * torch.linspace(0.5, 1.0, latent.shape[0])[:, None, None, None]
+
+    def sampled(interval: tuple[float, float]) -> Tensor:
+        return sample(
+            denoise,
+            noise_BCHW=initial_noise([1], shape_CHW=SHAPE),
+            scheduler=ddim_scheduler(NoiseSchedule()),
+            num_steps=4,
+            guidance_scale=3.5,
+            guidance_interval=interval,
+            on_step=steps.append,
+        )
+
+    sampled((0.25, 0.75))
+    assert [step.v_null is not None for step in steps] == [False, True, True, False]
+    assert all(step.v_conditioned.shape == (1, *SHAPE) for step in steps)
+    assert not torch.equal(sampled((0.25, 0.75)), sampled((0.0, 1.0)))
+
+
 @pytest.mark.parametrize("kind", [DPMSolverMultistepScheduler, UniPCMultistepScheduler])
 def test_other_v_prediction_schedulers_lead_to_the_clean_latent_too(kind: type) -> None:
     clean = torch.randn(SHAPE)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Event, Thread
+from typing import Any
 
 import httpx
 import numpy as np
@@ -23,6 +25,7 @@ from mcld.inference.pipeline import MCLDPipeline
 from mcld.service.access import Access
 from mcld.service.app import create_app
 from mcld.service.examples import ExamplePhoto
+from mcld.service.jobs import OVER
 from mcld.service.limits import Limits
 from mcld.service.run import address_of, bind, server_for
 from mcld.storage import sha256_of_bytes
@@ -103,17 +106,6 @@ def make_app(
     return create_app(engine or make_engine(), model=MODEL, limits=limits, access=access, examples=examples)
 
 
-@asynccontextmanager
-async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Talks to the application without a socket, from its start to its end."""
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-    ):
-        yield client
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
     """A real server in a thread of this process."""
@@ -144,16 +136,58 @@ def running(app: FastAPI) -> Iterator[RunningServer]:
         bound.close()
 
 
+@contextmanager
+def talking_to(app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of such a server."""
+    with running(app) as started, httpx.Client(base_url=started.address, timeout=60) as client:
+        yield client
+
+
 def pixels_of(png: bytes) -> np.ndarray:
     """(h, w, 3) uint8."""
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def send(client: httpx.Client, data: bytes, *, name: str = "me.png") -> dict[str, object]:
-    """Upload a photograph."""
-    response = client.post(
-        "/v1/photos", params={"name": name}, content=data, headers={"Content-Type": "image/png"}
-    )
+def post_photo(
+    client: httpx.Client, data: bytes, *, name: str = "me.png", media_type: str = "image/png"
+) -> httpx.Response:
+    """Send a photograph."""
+    headers = {"Content-Type": media_type}
+    return client.post("/v1/photos", params={"name": name}, content=data, headers=headers)
+
+
+def photo_id(client: httpx.Client, data: bytes, *, name: str = "me.png") -> str:
+    """Send a photograph that is taken."""
+    response = post_photo(client, data, name=name)
     assert response.status_code == 201, response.text
-    found: dict[str, object] = response.json()
-    return found
+    return str(response.json()["id"])
+
+
+def request_for(source: str, target: str, **settings: object) -> dict[str, Any]:
+    """A render's request, of two steps unless told otherwise."""
+    return {
+        "source": {"photo": source},
+        "target": {"photo": target},
+        "settings": {**SETTINGS, **settings},
+    }
+
+
+def render_id(client: httpx.Client, request: dict[str, Any]) -> str:
+    """Ask for a render that is taken."""
+    response = client.post("/v1/renders", json=request)
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
+
+
+def until(client: httpx.Client, render: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Ask after a render until it is so far."""
+    while True:
+        answer: dict[str, Any] = client.get(f"/v1/renders/{render}").json()
+        if reached(answer):
+            return answer
+        time.sleep(0.01)
+
+
+def outcome(client: httpx.Client, render: str) -> dict[str, Any]:
+    """The render's answer when it is over."""
+    return until(client, render, lambda answer: answer["state"] in OVER)

@@ -8,7 +8,8 @@ import torch
 
 from mcld.config import RuntimeParams
 from mcld.models import MCLD
-from mcld.training.acceleration import fast_attention, make_fast, use_channels_last
+from mcld.models.acceleration import fast_attention, use_channels_last
+from mcld.training.acceleration import make_fast
 from mcld.types import Conditions
 from tests.tiny_models import TINY_CONFIG
 

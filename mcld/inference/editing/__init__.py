@@ -5,7 +5,7 @@
     edited = with_identity(edited, donor=clara)
     edited = recolour(edited, parts=["lower"], colour="#203050")
     edited = print_picture(edited, picture=logo)
-    picture = engine.render(edited, poses=[pose], settings=RenderSettings()).pictures[0]
+    picture = engine.render([(edited, pose)], settings=RenderSettings()).pictures[0]
 
 Every edit changes the three foci together: the texture, tile by tile; the photograph, in which the edited
 parts are seen through the person's own IUV map; and, with the identity, the face embedding. `edits` gets a

@@ -1,0 +1,11 @@
+"""Service tests run on one thread: they share their machine, and the models are tiny."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
