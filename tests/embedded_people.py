@@ -6,17 +6,12 @@ import functools
 
 import numpy as np
 
-from mcld.config import PARAMS_PATH, load_params
 from mcld.data.mannequins import RenderedView, face_embedding, render_view, sample_mannequin
 from mcld.inference.photos.finders import Found
-from mcld.inference.photos.person import Person
+from mcld.inference.photos.person import Person, Pose
 from mcld.inference.photos.photo import Photo
-from mcld.inference.photos.preparation import Preparation, preparation_of
 from mcld.inference.photos.reader import PhotoReader
-from tests.workspaces import CHECKOUT
-
-SEED = 7
-HEIGHT_PX, WIDTH_PX = 256, 176
+from tests.embedded_engine import HEIGHT_PX, SEED, WIDTH_PX, embedded_preparation
 
 
 class Nobody:
@@ -24,12 +19,6 @@ class Nobody:
 
     def find(self, photo: np.ndarray) -> tuple[Found, ...]:
         return ()
-
-
-@functools.cache
-def embedded_preparation() -> Preparation:
-    """How the default profile prepares pictures."""
-    return preparation_of(load_params(CHECKOUT / PARAMS_PATH))
 
 
 def embedded_reader() -> PhotoReader:
@@ -43,13 +32,20 @@ def embedded_view(index: int, view: str = "1_front") -> RenderedView:
 
 
 @functools.cache
-def embedded_person(index: int, view: str = "1_front") -> Person:
-    """One of the default data set's people in one view, with arrays that cannot be written to."""
+def embedded_pose(index: int, view: str = "1_front") -> Pose:
+    """The pose of one of the default data set's people in one view."""
     rendered = embedded_view(index, view)
     photo = Photo(pixels=rendered.image, name=f"{index}-{view}.png", sha256="0" * 64, notes=())
-    reader = embedded_reader()
-    face = face_embedding(sample_mannequin(SEED, index=index)) if rendered.face_visible else None
-    person = reader.person(reader.given_pose(photo, iuv=rendered.iuv), face_embedding=face)
+    return embedded_reader().given_pose(photo, iuv=rendered.iuv)
+
+
+@functools.cache
+def embedded_person(index: int, view: str = "1_front") -> Person:
+    """One of the default data set's people in one view, with arrays that cannot be written to."""
+    face = None
+    if embedded_view(index, view).face_visible:
+        face = face_embedding(sample_mannequin(SEED, index=index))
+    person = embedded_reader().person(embedded_pose(index, view), face_embedding=face)
     for array in (person.photo, person.iuv, person.atlas, person.face_embedding):
         array.flags.writeable = False  # shared by all tests, and no edit may change what it is given
     return person

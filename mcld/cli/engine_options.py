@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -35,6 +36,10 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="auto: a GPU if there is one.")
 ]
 Dtype = Annotated[Precision, typer.Option("--dtype", help="Of the models; half precision is for GPUs.")]
+Accelerate = Annotated[
+    list[Literal["compile", "channels-last", "vae-slicing", "vae-tiling"]] | None,
+    typer.Option("--accelerate", help="The same pictures faster, or in less memory: see docs/speed.md."),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +53,14 @@ class EngineOptions:
     sface: Path | None
     device: Literal["auto", "cpu", "cuda"]
     dtype: Precision
+    accelerate: Sequence[str] = ()
 
 
 def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
     """The engine, and the folder of its model. Raises ConfigError and WeightsError."""
     from mcld.cli.own_model import model_dir
     from mcld.devices import pick_device
+    from mcld.inference.acceleration import Acceleration
     from mcld.inference.load import load_engine
     from mcld.inference.photos.choose import FinderSources, finders_for
     from mcld.workspace import Workspace
@@ -68,6 +75,16 @@ def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
         precision=options.dtype,
     )
     directory = model_dir(options.model, workspace=Workspace())
-    return load_engine(
-        directory, finders_for=finders_for(sources), device=device, precision=options.dtype
-    ), directory
+    engine = load_engine(
+        directory,
+        finders_for=finders_for(sources),
+        device=device,
+        precision=options.dtype,
+        acceleration=Acceleration(
+            channels_last="channels-last" in options.accelerate,
+            compile="compile" in options.accelerate,
+            vae_slicing="vae-slicing" in options.accelerate,
+            vae_tiling="vae-tiling" in options.accelerate,
+        ),
+    )
+    return engine, directory

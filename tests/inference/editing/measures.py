@@ -14,6 +14,15 @@ def pixels_of(person: Person, *names: str) -> np.ndarray:
     return np.isin(person.iuv[..., 0], part_numbers(names))
 
 
+def inner_pixels(person: Person) -> np.ndarray:
+    """(h, w) bool, the person's pixels that do not touch the background, not even at a corner."""
+    body = person.iuv[..., 0] > 0
+    padded = np.pad(body, 1, constant_values=True)
+    height_px, width_px = body.shape
+    shifted = [padded[row : row + height_px, column : column + width_px] for row, column in np.ndindex(3, 3)]
+    return np.asarray(np.all(shifted, axis=0))
+
+
 def mean_colour(person: Person, *names: str) -> np.ndarray:
     """(3,) float64, of these regions in the picture."""
     return np.asarray(person.photo[pixels_of(person, *names)].mean(axis=0))

@@ -13,6 +13,7 @@ from mcld.inference.editing.look import look_of
 from mcld.inference.editing.parts import BONES, LIMBS
 from mcld.inference.photos.person import Charts, Person
 from tests.embedded_people import embedded_person
+from tests.inference.editing.measures import inner_pixels
 
 SIZE_PX = 64
 
@@ -21,6 +22,11 @@ def seen_by(person: Person) -> tuple[np.ndarray, np.ndarray]:
     """The colours that a person's picture shows, (24, S, S, 3), and where, (24, S, S)."""
     tiles = unwrap(person.photo, iuv=person.iuv, part_size_px=SIZE_PX, fill_margin_px=0)
     return to_tiles(tiles), to_tiles(visible_mask(person.iuv, part_size_px=SIZE_PX))
+
+
+def without_outline(person: Person) -> Person:
+    """The same, with a map of the inner pixels alone."""
+    return replace(person, iuv=np.where(inner_pixels(person)[..., None], person.iuv, 0))
 
 
 def ramp_person(*, charts: Charts, part: int) -> Person:
@@ -35,10 +41,30 @@ def ramp_person(*, charts: Charts, part: int) -> Person:
 
 def test_what_the_picture_shows_stays_as_it_is() -> None:
     person = embedded_person(0)
-    colours, seen = seen_by(person)
+    colours, seen = seen_by(without_outline(person))
     look = look_of(person)
     assert np.array_equal(look.whole[seen], colours[seen])
     assert np.array_equal(look.tiles, to_tiles(person.atlas))
+
+
+def test_the_background_at_the_outline_is_not_continued() -> None:
+    person = embedded_person(0)
+    outline = (person.iuv[..., 0] > 0) & ~inner_pixels(person)
+    mixed = replace(person, photo=np.where(outline[..., None], 255, person.photo).astype(np.uint8))
+    same_inside = look_of(mixed).whole == look_of(person).whole
+    assert same_inside[:2].all()  # the torso's tiles
+    assert same_inside[6:22].all()
+
+
+def test_a_limb_that_is_all_outline_is_known_by_it() -> None:
+    person = embedded_person(0)
+    iuv = np.where(np.isin(person.iuv[..., :1], LIMBS["hands"]), 0, person.iuv)
+    iuv[5, 5] = (3, 100, 100)
+    photo = person.photo.copy()
+    photo[5, 5] = (9, 8, 7)
+    look = look_of(replace(person, iuv=iuv, photo=photo, atlas=np.zeros_like(person.atlas)))
+    assert look.knows(LIMBS["hands"]) == LIMBS["hands"]
+    assert (look.whole[2] == (9, 8, 7)).all()
 
 
 def test_a_mannequins_unseen_tile_takes_the_mean_at_the_same_height() -> None:
@@ -97,5 +123,5 @@ def test_an_edited_persons_texture_counts_though_the_own_picture_does_not_show_i
     from_behind, in_front = embedded_person(2, "3_back"), embedded_person(2)
     assert part_size_of(in_front.atlas) == SIZE_PX
     borrowed = replace(from_behind, atlas=in_front.atlas, edits=("torso of another",))
-    texel = seen_by(in_front)[1][1]
+    texel = seen_by(without_outline(in_front))[1][1]
     assert np.array_equal(look_of(borrowed).whole[1][texel], to_tiles(in_front.atlas)[1][texel])
