@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.cli.engine_options import (
+    Accelerate,
     DensePose,
     Device,
     Dtype,
     EngineOptions,
     FaceDir,
-    Model,
     SFace,
     YuNet,
     open_engine,
@@ -38,18 +38,22 @@ AllowedHost = Annotated[
 
 
 def serve_command(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="A folder that `mcld export` wrote; default: MCLD_MODEL, or this folder's."),
+    ] = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     password_file: PasswordFile = None,
     allowed_host: AllowedHost = None,
     max_queue: Annotated[int, typer.Option(min=1, help="Renders that may wait.")] = 16,
-    model: Model = None,
     densepose: DensePose = None,
     face_dir: FaceDir = None,
     yunet: YuNet = None,
     sface: SFace = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
+    accelerate: Accelerate = None,
 ) -> None:
     """Answer requests for pictures until Ctrl-C; docs/serving.md shows how to ask."""
     options = EngineOptions(
@@ -60,6 +64,7 @@ def serve_command(
         sface=sface,
         device=device,
         dtype=dtype,
+        accelerate=accelerate or (),
     )
 
     def make_app(access: Access) -> FastAPI:

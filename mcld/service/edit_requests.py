@@ -11,7 +11,6 @@ from mcld.inference.editing.edits import Blend, Clothes, Identity, Print, Recolo
 from mcld.inference.settings import COLOUR
 from mcld.service.references import Id, PersonRef
 
-
 # What the models check anyway, in words that a description of the service can hold.
 Parts = Annotated[
     tuple[Annotated[str, Field(json_schema_extra={"enum": [*REGIONS]})], ...], Field(min_length=1)

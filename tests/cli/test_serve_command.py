@@ -22,7 +22,7 @@ from tests.workspaces import run_mcld
         (("--host", "0.0.0.0"), "host: 0.0.0.0 is reached by other machines, which needs a password"),
         (("--password-file", "missing"), "missing: cannot be read as a password"),
         (("--host", "203.0.113.1", "--password-file", "password"), "203.0.113.1:8000 cannot be had"),
-        (("--port", "0", "--model", "nowhere"), "nowhere: there is no such folder"),
+        (("nowhere", "--port", "0"), "nowhere: there is no such folder"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
