@@ -161,7 +161,7 @@ def _wanted(flags: list[dict[str, Any]], *, edits: Path | None) -> tuple[Edit, .
 def _changes(edits: Sequence[Edit], *, engine: Engine, directory: Path) -> Changes:
     """The edits with everyone and everything they name, files relative to `directory`."""
     from mcld.inference.changes import read_changes
-    from mcld.inference.render_jobs import read_file
+    from mcld.inference.photos.photo import read_file
 
     return read_changes(
         edits,

@@ -59,27 +59,19 @@ class EngineOptions:
 def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
     """The engine, and the folder of its model. Raises ConfigError and WeightsError."""
     from mcld.cli.own_model import model_dir
-    from mcld.devices import pick_device
     from mcld.inference.acceleration import Acceleration
-    from mcld.inference.load import load_engine
-    from mcld.inference.photos.choose import FinderSources, finders_for
+    from mcld.inference.open import open_engine as open_model
     from mcld.workspace import Workspace
 
-    device = pick_device(options.device)
-    sources = FinderSources(
-        densepose_path=options.densepose,
-        face_dir=options.face_dir,
-        yunet_path=options.yunet,
-        sface_path=options.sface,
-        device=device,
-        precision=options.dtype,
-    )
     directory = model_dir(options.model, workspace=Workspace())
-    engine = load_engine(
+    engine = open_model(
         directory,
-        finders_for=finders_for(sources),
-        device=device,
-        precision=options.dtype,
+        densepose=options.densepose,
+        face_dir=options.face_dir,
+        yunet=options.yunet,
+        sface=options.sface,
+        device=options.device,
+        dtype=options.dtype,
         acceleration=Acceleration(
             channels_last="channels-last" in options.accelerate,
             compile="compile" in options.accelerate,
