@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,8 +37,19 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="auto: a GPU if there is one.")
 ]
 Dtype = Annotated[Precision, typer.Option("--dtype", help="Of the models; half precision is for GPUs.")]
+
+
+class Means(StrEnum):
+    """Of acceleration. An enumeration, because typer takes no list of literals."""
+
+    COMPILE = "compile"
+    CHANNELS_LAST = "channels-last"
+    VAE_SLICING = "vae-slicing"
+    VAE_TILING = "vae-tiling"
+
+
 Accelerate = Annotated[
-    list[Literal["compile", "channels-last", "vae-slicing", "vae-tiling"]] | None,
+    list[Means] | None,
     typer.Option("--accelerate", help="The same pictures faster, or in less memory: see docs/speed.md."),
 ]
 
