@@ -39,8 +39,8 @@ Device = Annotated[
 Dtype = Annotated[Precision, typer.Option("--dtype", help="Of the models; half precision is for GPUs.")]
 
 
-class Means(StrEnum):
-    """Of acceleration. An enumeration, because typer takes no list of literals."""
+class AccelerationName(StrEnum):
+    """Fields of `Acceleration`, as options spell them."""
 
     COMPILE = "compile"
     CHANNELS_LAST = "channels-last"
@@ -49,7 +49,7 @@ class Means(StrEnum):
 
 
 Accelerate = Annotated[
-    list[Means] | None,
+    list[AccelerationName] | None,
     typer.Option("--accelerate", help="The same pictures faster, or in less memory: see docs/speed.md."),
 ]
 
@@ -65,7 +65,7 @@ class EngineOptions:
     sface: Path | None
     device: Literal["auto", "cpu", "cuda"]
     dtype: Precision
-    accelerate: Sequence[str] = ()
+    accelerate: Sequence[AccelerationName] = ()
 
 
 def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
@@ -85,10 +85,10 @@ def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
         device=options.device,
         dtype=options.dtype,
         acceleration=Acceleration(
-            channels_last="channels-last" in options.accelerate,
-            compile="compile" in options.accelerate,
-            vae_slicing="vae-slicing" in options.accelerate,
-            vae_tiling="vae-tiling" in options.accelerate,
+            channels_last=AccelerationName.CHANNELS_LAST in options.accelerate,
+            compile=AccelerationName.COMPILE in options.accelerate,
+            vae_slicing=AccelerationName.VAE_SLICING in options.accelerate,
+            vae_tiling=AccelerationName.VAE_TILING in options.accelerate,
         ),
     )
     return engine, directory
