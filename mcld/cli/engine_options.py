@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,8 +37,19 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="auto: a GPU if there is one.")
 ]
 Dtype = Annotated[Precision, typer.Option("--dtype", help="Of the models; half precision is for GPUs.")]
+
+
+class AccelerationName(StrEnum):
+    """`mcld.inference.acceleration.Acceleration`'s fields; an enumeration, since options of several take it."""
+
+    COMPILE = "compile"
+    CHANNELS_LAST = "channels-last"
+    VAE_SLICING = "vae-slicing"
+    VAE_TILING = "vae-tiling"
+
+
 Accelerate = Annotated[
-    list[Literal["compile", "channels-last", "vae-slicing", "vae-tiling"]] | None,
+    list[AccelerationName] | None,
     typer.Option("--accelerate", help="The same pictures faster, or in less memory: see docs/speed.md."),
 ]
 
@@ -53,7 +65,7 @@ class EngineOptions:
     sface: Path | None
     device: Literal["auto", "cpu", "cuda"]
     dtype: Precision
-    accelerate: Sequence[str] = ()
+    accelerate: Sequence[AccelerationName] = ()
 
 
 def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
@@ -73,10 +85,10 @@ def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
         device=options.device,
         dtype=options.dtype,
         acceleration=Acceleration(
-            channels_last="channels-last" in options.accelerate,
-            compile="compile" in options.accelerate,
-            vae_slicing="vae-slicing" in options.accelerate,
-            vae_tiling="vae-tiling" in options.accelerate,
+            channels_last=AccelerationName.CHANNELS_LAST in options.accelerate,
+            compile=AccelerationName.COMPILE in options.accelerate,
+            vae_slicing=AccelerationName.VAE_SLICING in options.accelerate,
+            vae_tiling=AccelerationName.VAE_TILING in options.accelerate,
         ),
     )
     return engine, directory
