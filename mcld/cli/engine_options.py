@@ -40,7 +40,7 @@ Dtype = Annotated[Precision, typer.Option("--dtype", help="Of the models; half p
 
 
 class AccelerationName(StrEnum):
-    """`mcld.inference.acceleration.Acceleration`'s fields; an enumeration, since options of several take it."""
+    """Fields of `Acceleration`, as options spell them."""
 
     COMPILE = "compile"
     CHANNELS_LAST = "channels-last"
