@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 
 from mcld.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from mcld.inference.photos.preparation import Preparation
     from mcld.inference.settings import RenderSettings
 
@@ -45,6 +46,8 @@ def settings_of(
     background: str,
 ) -> RenderSettings:
     """The settings; what is None is as the model was sampled for its scores. Raises ConfigError."""
+    from pydantic import ValidationError
+
     from mcld.inference.settings import RenderSettings
 
     values = {
