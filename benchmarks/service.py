@@ -10,7 +10,9 @@ asks after it every `--poll-ms`. The two are taken in turn. `ticket_ms` is until
 `status_ms` one question after it, `picture_ms` until its picture's bytes are here, all over a real socket of
 this machine. Their sum without the engine's own time is `overhead_ms`, of one picture; how late a client
 learns that it is done is up to how often it asks. `upload_ms` is until a photograph of 176 x 256 pixels is
-looked at. Client and server share one process, and so its interpreter. Medians, in one JSON line.
+looked at. Client and server share one process, and so its interpreter. `engine_cpu_ms` and `service_cpu_ms`
+are processor time of a whole round, the client's share included: on a machine that others use, their
+difference `overhead_cpu_ms` says more than walls do. Medians, in one JSON line.
 """
 
 from __future__ import annotations
@@ -55,11 +57,20 @@ def main(
     with running(make_app(engine=engine)) as server, httpx.Client(base_url=server.address) as client:
         source, target = (photo_id(client, data) for data in photographs().people[:2])
         request = request_for(source, target, **settings.model_dump(mode="json"))
+
+        def by_engine() -> object:
+            return encode_png(engine.render([subject], settings=settings).pictures[0])
+
+        def by_service() -> float:
+            address, milliseconds = _rendered(client, request=request, poll_s=poll_ms / 1000)
+            client.get(f"{address}/picture.png").raise_for_status()
+            return milliseconds
+
         ways: dict[str, Callable[[], float]] = {
-            "engine": lambda: _timed(
-                lambda: encode_png(engine.render([subject], settings=settings).pictures[0])
-            ),
-            "job": lambda: _rendered(client, request=request, poll_s=poll_ms / 1000)[1],
+            "engine": lambda: _timed(by_engine),
+            "job": by_service,
+            "engine_cpu": lambda: _timed(by_engine, clock=time.process_time),
+            "service_cpu": lambda: _timed(by_service, clock=time.process_time),
         }
         taken = _in_turn(ways, repeats=repeats)
         parts = _parts(client, request=request, repeats=repeats)
@@ -69,6 +80,7 @@ def main(
             "benchmark": "service",
             **{f"{name}_ms": round(value, 2) for name, value in {**taken, **parts}.items()},
             "overhead_ms": round(added, 2),
+            "overhead_cpu_ms": round(taken["service_cpu"] - taken["engine_cpu"], 2),
             "num_steps": steps,
             "repeats": repeats,
             "poll_ms": poll_ms,
@@ -89,10 +101,10 @@ def _in_turn(ways: dict[str, Callable[[], float]], *, repeats: int) -> dict[str,
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def _timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def _timed(work: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter) -> float:
+    started = clock()
     work()
-    return 1000 * (time.perf_counter() - started)
+    return 1000 * (clock() - started)
 
 
 def _parts(client: httpx.Client, *, request: dict[str, Any], repeats: int) -> dict[str, float]:
