@@ -18,7 +18,9 @@ from mcld.cli.figures import figures_app
 from mcld.cli.plan_train import plan_app
 from mcld.cli.pose import pose_command
 from mcld.cli.remake import remake_command
+from mcld.cli.serve import serve_command
 from mcld.cli.shards import shards_app
+from mcld.cli.studio import studio_command
 from mcld.cli.tracking import tracking_app
 from mcld.cli.weights import weights_app
 from mcld.errors import ConfigError, MCLDError, TrainingStoppedError
@@ -48,6 +50,8 @@ app.command("evaluate")(evaluate_command)
 app.command("pose")(pose_command)
 app.command("edit")(edit_command)
 app.command("remake")(remake_command)
+app.command("studio")(studio_command)
+app.command("serve")(serve_command)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mcld.cli.engine_options import (
+    Accelerate,
     DensePose,
     Device,
     Dtype,
@@ -19,7 +20,16 @@ from mcld.cli.engine_options import (
     YuNet,
     open_engine,
 )
-from mcld.cli.render_options import Background, Guidance, Scheduler, Seed, Steps, settings_of
+from mcld.cli.render_options import (
+    Background,
+    Guidance,
+    GuidanceInterval,
+    ReuseFeatures,
+    Scheduler,
+    Seed,
+    Steps,
+    settings_of,
+)
 from mcld.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,6 +75,8 @@ def edit_command(
     steps: Steps = None,
     guidance: Guidance = None,
     scheduler: Scheduler = "ddim",
+    guidance_interval: GuidanceInterval = (0.0, 1.0),
+    reuse_features: ReuseFeatures = 1,
     background: Background = "generated",
     model: Model = None,
     densepose: DensePose = None,
@@ -73,6 +85,7 @@ def edit_command(
     sface: SFace = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
+    accelerate: Accelerate = None,
 ) -> None:
     """Change a photograph's person, then render them. Beside the picture goes its recipe, a JSON."""
     from mcld.progress import log_to_stderr
@@ -101,6 +114,7 @@ def edit_command(
             sface=sface,
             device=device,
             dtype=dtype,
+            accelerate=accelerate or (),
         )
     )
     renderer = JobRenderer(
@@ -113,6 +127,8 @@ def edit_command(
             steps=steps,
             guidance=guidance,
             scheduler=scheduler,
+            guidance_interval=guidance_interval,
+            reuse_features=reuse_features,
             background=background,
         ),
         changes=_changes(wanted, engine=engine, directory=edits.parent if edits else Path()),
@@ -145,7 +161,7 @@ def _wanted(flags: list[dict[str, Any]], *, edits: Path | None) -> tuple[Edit, .
 def _changes(edits: Sequence[Edit], *, engine: Engine, directory: Path) -> Changes:
     """The edits with everyone and everything they name, files relative to `directory`."""
     from mcld.inference.changes import read_changes
-    from mcld.inference.render_jobs import read_file
+    from mcld.inference.photos.photo import read_file
 
     return read_changes(
         edits,

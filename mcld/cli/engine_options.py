@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -37,6 +39,21 @@ Device = Annotated[
 Dtype = Annotated[Precision, typer.Option("--dtype", help="Of the models; half precision is for GPUs.")]
 
 
+class AccelerationName(StrEnum):
+    """Fields of `Acceleration`, as options spell them."""
+
+    COMPILE = "compile"
+    CHANNELS_LAST = "channels-last"
+    VAE_SLICING = "vae-slicing"
+    VAE_TILING = "vae-tiling"
+
+
+Accelerate = Annotated[
+    list[AccelerationName] | None,
+    typer.Option("--accelerate", help="The same pictures faster, or in less memory: see docs/speed.md."),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """What the options say."""
@@ -48,26 +65,30 @@ class EngineOptions:
     sface: Path | None
     device: Literal["auto", "cpu", "cuda"]
     dtype: Precision
+    accelerate: Sequence[AccelerationName] = ()
 
 
 def open_engine(options: EngineOptions) -> tuple[Engine, Path]:
     """The engine, and the folder of its model. Raises ConfigError and WeightsError."""
     from mcld.cli.own_model import model_dir
-    from mcld.devices import pick_device
-    from mcld.inference.load import load_engine
-    from mcld.inference.photos.choose import FinderSources, finders_for
+    from mcld.inference.acceleration import Acceleration
+    from mcld.inference.open import open_engine as open_model
     from mcld.workspace import Workspace
 
-    device = pick_device(options.device)
-    sources = FinderSources(
-        densepose_path=options.densepose,
-        face_dir=options.face_dir,
-        yunet_path=options.yunet,
-        sface_path=options.sface,
-        device=device,
-        precision=options.dtype,
-    )
     directory = model_dir(options.model, workspace=Workspace())
-    return load_engine(
-        directory, finders_for=finders_for(sources), device=device, precision=options.dtype
-    ), directory
+    engine = open_model(
+        directory,
+        densepose=options.densepose,
+        face_dir=options.face_dir,
+        yunet=options.yunet,
+        sface=options.sface,
+        device=options.device,
+        dtype=options.dtype,
+        acceleration=Acceleration(
+            channels_last=AccelerationName.CHANNELS_LAST in options.accelerate,
+            compile=AccelerationName.COMPILE in options.accelerate,
+            vae_slicing=AccelerationName.VAE_SLICING in options.accelerate,
+            vae_tiling=AccelerationName.VAE_TILING in options.accelerate,
+        ),
+    )
+    return engine, directory

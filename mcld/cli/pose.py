@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.cli.engine_options import (
+    Accelerate,
     DensePose,
     Device,
     Dtype,
@@ -21,7 +22,16 @@ from mcld.cli.engine_options import (
     YuNet,
     open_engine,
 )
-from mcld.cli.render_options import Background, Guidance, Scheduler, Seed, Steps, settings_of
+from mcld.cli.render_options import (
+    Background,
+    Guidance,
+    GuidanceInterval,
+    ReuseFeatures,
+    Scheduler,
+    Seed,
+    Steps,
+    settings_of,
+)
 from mcld.errors import ConfigError, DataError
 from mcld.progress import track
 
@@ -59,6 +69,8 @@ def pose_command(
     steps: Steps = None,
     guidance: Guidance = None,
     scheduler: Scheduler = "ddim",
+    guidance_interval: GuidanceInterval = (0.0, 1.0),
+    reuse_features: ReuseFeatures = 1,
     background: Background = "generated",
     model: Model = None,
     densepose: DensePose = None,
@@ -67,6 +79,7 @@ def pose_command(
     sface: SFace = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
+    accelerate: Accelerate = None,
 ) -> None:
     """Render SOURCE's person in TARGET's pose. Beside each picture goes its recipe, a JSON."""
     from mcld.progress import log_to_stderr
@@ -87,6 +100,7 @@ def pose_command(
         sface=sface,
         device=device,
         dtype=dtype,
+        accelerate=accelerate or (),
     )
     engine, directory = open_engine(options)
     renderer = JobRenderer(
@@ -99,6 +113,8 @@ def pose_command(
             steps=steps,
             guidance=guidance,
             scheduler=scheduler,
+            guidance_interval=guidance_interval,
+            reuse_features=reuse_features,
             background=background,
         ),
         batch_size=batch,

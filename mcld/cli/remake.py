@@ -42,9 +42,9 @@ def remake_command(
 
     log_to_stderr()
     from mcld.data.codec import encode_png
+    from mcld.inference.photos.photo import read_file
     from mcld.inference.recipe import read_recipe
     from mcld.inference.remake import remake
-    from mcld.inference.render_jobs import read_file
     from mcld.storage import sha256_of_bytes, write_bytes
 
     found = read_recipe(recipe)

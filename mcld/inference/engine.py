@@ -1,27 +1,34 @@
 """A model that works on photographs: what the command line, the studio and the service all call.
 
-    engine = load_engine(Path("model"), finders=finders)
+    engine = open_engine("my-model")
+    engine.picture("me.jpg", "pose.jpg").save("out.png")
+
+or step by step, so that people can be edited and poses used again:
+
     person = engine.person(engine.pose(photo_bytes, name="me.jpg"))
     pose = engine.pose(pose_bytes, name="pose.jpg")
-    picture = engine.render([(person, pose)], settings=RenderSettings()).pictures[0]
+    picture = engine.render([(person, pose)], settings=engine.defaults).pictures[0]
 
 One picture is rendered at a time: callers in other threads wait.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from mcld.framing import resize_image, resize_labels
 from mcld.inference.background import composed, plain
 from mcld.inference.photos.encode import conditions_for, encode_person, view_encoder_of
 from mcld.inference.photos.person import Person, Pose
-from mcld.inference.photos.photo import read_photo
+from mcld.inference.photos.photo import read_file, read_photo
 from mcld.inference.photos.preparation import Preparation
 from mcld.inference.photos.reader import PhotoReader
 from mcld.inference.photos.window import paste
@@ -52,6 +59,25 @@ class Engine:
     reader: PhotoReader
     model_sha256: str
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def defaults(self) -> RenderSettings:
+        """As the model was sampled for its scores, with seed 0."""
+        return RenderSettings(
+            num_steps=self.preparation.num_inference_steps, guidance_scale=self.preparation.guidance_scale
+        )
+
+    def picture(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        *,
+        settings: RenderSettings | None = None,
+    ) -> Image.Image:
+        """The person of one photograph in the pose of another. None: `defaults`. Raises DataError."""
+        person, pose = (self.pose(read_file(Path(path)), name=str(path)) for path in (source, target))
+        rendering = self.render([(self.person(person), pose)], settings=settings or self.defaults)
+        return Image.fromarray(rendering.pictures[0])
 
     def pose(self, data: bytes, *, name: str, number: int | None = None) -> Pose:
         """The pose in a photograph, of the usual person or of `number` from the left. Raises DataError."""

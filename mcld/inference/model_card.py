@@ -26,6 +26,11 @@ from mcld.inference.pipeline import MCLDPipeline
 pipe = MCLDPipeline.from_pretrained("{name}")
 images = pipe(conditions, seeds=[0]).images  # conditions: mcld.types.Conditions, one row a seed
 """
+FROM_PHOTOGRAPHS = """\
+from mcld.inference.open import open_engine
+engine = open_engine("{name}")  # densepose=…, face_dir=…: for models of real photographs
+engine.picture("me.jpg", "pose.jpg").save("out.png")
+"""
 FREE_LICENCE = """\
 Trained from the base weights that come with the project, on people that the project renders: Apache-2.0."""
 RESTRICTED_LICENCE = """\
@@ -55,7 +60,8 @@ def model_card(
         f"# {name}",
         "Multi-focal Conditioned Latent Diffusion (MCLD): given one picture of a dressed person and a body "
         f"pose, it renders that person in that pose. The method is that of [arXiv:2503.15686]({PAPER}).",
-        f"```python\n{LOADING.format(name=name)}```",
+        f"From photographs:\n\n```python\n{FROM_PHOTOGRAPHS.format(name=name)}```",
+        f"From conditions:\n\n```python\n{LOADING.format(name=name)}```",
         "## Settings",
         _table({"parameters": sum(p.numel() for p in model.parameters()), **model.config.to_dict()}),
         "## Sampling",

@@ -15,6 +15,7 @@ from mcld.inference.changes import Changes
 from mcld.inference.engine import Engine, Subject
 from mcld.inference.jobs import Job
 from mcld.inference.photos.person import Person, Pose
+from mcld.inference.photos.photo import read_file
 from mcld.inference.recipe import Machine, Recipe, photo_use, write_recipe
 from mcld.inference.settings import RenderSettings
 from mcld.storage import sha256_of_bytes, write_bytes
@@ -91,14 +92,6 @@ class JobRenderer:
         write_bytes(job.out, data=data)
         write_recipe(recipe, picture=job.out)
         return Outcome(job=job, picture=picture, notes=notes_of(person, pose=pose))
-
-
-def read_file(path: Path) -> bytes:
-    """Raises DataError naming the file when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _read(job: Job, *, person_of: Callable[[Path], Person], pose_of: Callable[[Path], Pose]) -> Subject | str:

@@ -17,6 +17,8 @@ MAX_STEPS = 200
 MAX_GUIDANCE = 20.0
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
+Background = Annotated[str, Field(json_schema_extra={"pattern": f"^(generated|target|{COLOUR.pattern})$"})]
+
 
 class RenderSettings(Section):
     """What shapes a picture besides the person and the pose."""
@@ -28,7 +30,7 @@ class RenderSettings(Section):
     # Approximations that save time; their price is measured in docs/speed.md.
     guidance_interval: tuple[Probability, Probability] = ALL_STEPS  # from, to: fractions of the steps
     reuse_features: Annotated[int, Field(ge=1, le=MAX_REUSE)] = 1  # deep layers at every n-th step only
-    background: str = "generated"  # or target: that of the pose's photograph; or a colour, #rrggbb
+    background: Background = "generated"  # or target: that of the pose's photograph; or a colour, #rrggbb
 
     @field_validator("background")
     @classmethod

@@ -12,7 +12,6 @@ import mcld
 from mcld.devices import precision_of
 from mcld.inference.engine import Engine
 from mcld.inference.recipe import machine_of
-from mcld.inference.settings import RenderSettings
 from mcld.service import about, photos, previews, renders
 from mcld.service.access import Access
 from mcld.service.desk import Desk
@@ -86,10 +85,7 @@ def desk_for(engine: Engine, *, model: str, limits: Limits) -> Desk:
         engine=engine,
         model=model,
         machine=machine_of(device=str(engine.pipeline.device), precision=precision),
-        defaults=RenderSettings(
-            num_steps=engine.preparation.num_inference_steps,
-            guidance_scale=engine.preparation.guidance_scale,
-        ),
+        defaults=engine.defaults,
         limits=limits,
         metrics=metrics,
         queue=queue,

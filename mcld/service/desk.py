@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, HTTPException, Request
+from pydantic import ValidationError
 
+from mcld.errors import DataError
 from mcld.inference.engine import Engine
 from mcld.inference.recipe import Machine
 from mcld.inference.settings import RenderSettings
@@ -62,6 +64,14 @@ class Desk:
         return named_edits(
             wanted, max_edits=self.limits.max_edits, photo_of=self.photo, picture_of=self.picture
         )
+
+    def settings(self, wanted: RenderSettings) -> RenderSettings:
+        """What is left out is as the defaults say. Raises DataError where the two do not go together."""
+        given = wanted.model_dump(exclude_unset=True)
+        try:
+            return RenderSettings.model_validate({**self.defaults.model_dump(), **given})
+        except ValidationError as error:
+            raise DataError(f"settings: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
 def gone(what: str, key: str, *, ttl_s: float) -> HTTPException:

@@ -32,7 +32,7 @@ async def add_render(desk: AtDesk, wanted: RenderRequest) -> RenderTicket:
     source.sight(wanted.source.person)
     target.sight(wanted.target.person)
     edits = desk.edits(wanted.edits)
-    settings = desk.defaults.model_copy(update=wanted.settings.model_dump(exclude_unset=True))
+    settings = desk.settings(wanted.settings)
     work = RenderWork(
         engine=desk.engine,
         model=desk.model,

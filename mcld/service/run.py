@@ -39,7 +39,9 @@ class _Server(uvicorn.Server):
 def bind(host: str, *, port: int) -> socket.socket:
     """A socket on an address; port 0 takes a free one. Raises ConfigError when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # TCP by name: asyncio sends small answers at once (TCP_NODELAY) only on sockets that say so; others wait
+    # 40 ms for the client's acknowledgement.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host.strip("[]"), port))

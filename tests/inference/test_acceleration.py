@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor
 
+from mcld.errors import ConfigError
 from mcld.inference.acceleration import PLAIN, Acceleration, accelerate
 from mcld.inference.pipeline import MCLDPipeline, MCLDPipelineOutput
 from tests.inference.tiny_pipeline import tiny_conditions, tiny_pipeline
@@ -81,6 +83,15 @@ def test_tiles_are_for_pictures_larger_than_the_vae_was_made_for(pipeline: MCLDP
     assert len(heights) > 1
     assert max(heights) < 9
     assert not torch.equal(tiled, whole)
+
+
+def test_tiles_that_do_not_meet_are_refused_before_anything_changes(pipeline: MCLDPipeline) -> None:
+    vae = AutoencoderKL.from_config(pipeline.vae.config, sample_size=48)
+    other = MCLDPipeline(model=pipeline.model, vae=vae, scheduler=pipeline.scheduler)
+    with pytest.raises(ConfigError, match="vae_tiling: tiles of 48 px, this VAE's sample_size, do not meet"):
+        accelerate(other, acceleration=Acceleration(vae_tiling=True, vae_slicing=True))
+    assert not vae.use_tiling
+    assert not vae.use_slicing
 
 
 @pytest.mark.long

@@ -242,6 +242,17 @@ def test_a_body_that_is_no_request_is_never_the_services_failure(client: httpx.C
     assert isinstance(response.json()["detail"], str)
 
 
+def test_settings_must_go_together_with_the_defaults_too(client: httpx.Client) -> None:
+    photo = photo_id(client, photographs().people[0])
+    interval = [0.0, 0.04]  # holds the first of 20 steps' middles, and of the default's 10 steps none
+    response = client.post(
+        "/v1/renders", json={**request_for(photo, photo), "settings": {"guidance_interval": interval}}
+    )
+
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith("settings: guidance_interval: 0.0 to 0.04 holds none of 10")
+
+
 def test_nobody_of_the_number_is_said_before_anything_waits(client: httpx.Client) -> None:
     photo = photo_id(client, photographs().people[0], name="me.png")
     request = request_for(photo, photo)

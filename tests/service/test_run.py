@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from threading import Thread
@@ -47,6 +48,15 @@ def test_an_address_that_is_not_this_machines_is_a_sentence() -> None:
 def test_the_address_is_one_that_a_browser_opens() -> None:
     with bind("127.0.0.1", port=0) as bound:
         assert address_of(bound) == f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+def test_connections_are_ones_on_which_small_answers_are_sent_at_once() -> None:
+    with bind("127.0.0.1", port=0) as bound:
+        bound.listen()
+        with socket.create_connection(bound.getsockname()):
+            accepted, _ = bound.accept()
+            with accepted:
+                assert accepted.proto == socket.IPPROTO_TCP  # what asyncio looks at
 
 
 def test_the_end_stops_a_render_at_its_next_step_and_forgets_everything() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -55,6 +56,14 @@ def read_photo(data: bytes, *, name: str) -> Photo:
     pixels, reduced = _reduced(decoded.pixels)
     notes = tuple(NOTES.get(note, f"converted from {note}") for note in decoded.notes)
     return Photo(pixels=pixels, name=name, sha256=sha256_of_bytes(data), notes=(*notes, *reduced))
+
+
+def read_file(path: Path) -> bytes:
+    """Raises DataError naming the file when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def sentence_of(error: DataError) -> str:

@@ -96,10 +96,11 @@ export class Edits {
         show(problem, error.message);
       }
     });
-    const width = this.range(fields, "Width", 0.5);
+    const place = this.select(fields, "Where", { chest: "chest", back: "back" });
+    const size = this.range(fields, "Size", 0.5, { min: "0.1" });
     return {
-      value: () => picture && { kind: "print", picture: picture.id, width: Number(width.value) },
-      sentence: () => `${picture.name} printed on the chest`,
+      value: () => picture && { kind: "print", picture: picture.id, place: place.value, width_share: Number(size.value), height_share: Number(size.value) },
+      sentence: () => `${picture.name} printed on the ${place.value}`,
     };
   }
 
@@ -128,8 +129,8 @@ export class Edits {
     return this.field(fields, label, select);
   }
 
-  range(fields, label, value) {
-    return this.input(fields, label, { type: "range", min: "0", max: "1", step: "0.05", value });
+  range(fields, label, value, { min = "0" } = {}) {
+    return this.input(fields, label, { type: "range", min, max: "1", step: "0.05", value });
   }
 
   input(fields, label, attributes) {

@@ -34,6 +34,7 @@ export class Results {
     this.made.set(render.id, { render, request, title, changes, card });
     find("#results").prepend(card);
     find("#results-section").hidden = false;
+    card.scrollIntoView({ block: "nearest" });
   }
 
   link(anchor, address, name) {
