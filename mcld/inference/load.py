@@ -94,9 +94,7 @@ def _index(directory: Path) -> dict[str, object]:
 
 def _pipeline(directory: Path, *, device: torch.device, precision: Precision) -> MCLDPipeline:
     try:
-        pipeline = MCLDPipeline.from_pretrained(
-            directory, torch_dtype=dtype_of(precision), local_files_only=True
-        )
+        pipeline = MCLDPipeline.from_pretrained(directory, dtype=dtype_of(precision), local_files_only=True)
     except MCLDError:
         raise
     except (OSError, ValueError, RuntimeError, TypeError) as error:

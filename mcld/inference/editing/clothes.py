@@ -14,9 +14,10 @@ from mcld.inference.photos.person import Person
 def wear(person: Person, *, donor: Person, parts: Sequence[str], strength: float = 1.0) -> Person:
     """The person in what the donor wears on these parts of the body, names as in `parts.py`.
 
-    Bare skin of these parts comes along: "upper" brings the donor's arms, sleeves or not. A limb that the
-    donor's photograph does not show stays as it is. Raises ConfigError for an unknown part or a strength
-    outside 0..1, DataError where the donor shows none of the parts.
+    Bare skin of these parts comes along: "upper" brings the donor's arms, sleeves or not, and a model gives
+    their tone to the face, too; "torso" alone keeps both. A limb that the donor's photograph does not show
+    stays as it is. Raises ConfigError for an unknown part or a strength outside 0..1, DataError where the
+    donor shows none of the parts.
     """
     numbers = part_numbers(parts)
     check_share(strength, name="strength")

@@ -65,7 +65,7 @@ def encode_person(
         texture_latent=sample_moments(moments, noise=no_noise, scaling_factor=scaling_factor)[0],
         image_embedding=image_embedding,
         texture_embedding=texture_embedding,
-        face_embedding=torch.from_numpy(person.face_embedding),
+        face_embedding=torch.tensor(person.face_embedding),
         face_found=person.face_found,
     )
 
