@@ -11,7 +11,7 @@ const TITLES = {
   print: "Print a picture",
   blend: "Blend with …",
 };
-const GARMENTS = { upper: "upper body", lower: "legs", whole: "everything" };
+const GARMENTS = { upper: "upper body", torso: "upper body without arms", lower: "legs", whole: "everything" };
 
 export class Edits {
   // `changed()` is called whenever `values()` may be others than before.
@@ -69,7 +69,7 @@ export class Edits {
   }
 
   recolour(fields) {
-    const parts = this.select(fields, "What", { ...GARMENTS, ...Object.fromEntries(this.regions.map((name) => [name, name])) });
+    const parts = this.select(fields, "What", { ...Object.fromEntries(this.regions.map((name) => [name, name])), ...GARMENTS });
     const colour = this.input(fields, "Colour", { type: "color", value: "#2f5d9f" });
     const strength = this.range(fields, "How much", 1);
     return {
