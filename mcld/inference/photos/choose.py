@@ -42,18 +42,19 @@ def finders_for(sources: FinderSources) -> FindersFor:
     """
 
     def choose(preparation: Preparation) -> Finders:
-        _check(sources)
+        _check(sources, preparation=preparation)
         face_finder = _face_finder(sources, preparation=preparation)
         return _person_finder(sources, preparation=preparation), face_finder
 
     return choose
 
 
-def _check(sources: FinderSources) -> None:
-    if sources.densepose_path is None:
+def _check(sources: FinderSources, *, preparation: Preparation) -> None:
+    if sources.densepose_path is None and preparation.people == "photographs":
         raise ConfigError(
-            f"{DENSEPOSE_FLAG}: DensePose finds people in photographs: give {DENSEPOSE_FLAG} FILE, or set "
-            f"{DENSEPOSE_VARIABLE}, to what `mcld weights import-densepose` wrote"
+            f"{DENSEPOSE_FLAG}: this model was trained on photographs, and DensePose finds people in yours: "
+            f"give {DENSEPOSE_FLAG} FILE, or set {DENSEPOSE_VARIABLE}, to what "
+            "`mcld weights import-densepose` wrote"
         )
     if sources.face_dir is not None and (sources.yunet_path or sources.sface_path):
         raise ConfigError(
@@ -75,7 +76,10 @@ def _check(sources: FinderSources) -> None:
 
 
 def _person_finder(sources: FinderSources, *, preparation: Preparation) -> PersonFinder:
-    assert sources.densepose_path is not None  # checked by _check
+    if sources.densepose_path is None:
+        from mcld.inference.photos.mannequin_finder import MannequinFinder  # ships, and needs no GPU
+
+        return MannequinFinder.shipped()
     from mcld.conditions.densepose import load_densepose
     from mcld.inference.photos.densepose_finder import DensePoseFinder
 
@@ -86,6 +90,10 @@ def _person_finder(sources: FinderSources, *, preparation: Preparation) -> Perso
 def _face_finder(sources: FinderSources, *, preparation: Preparation) -> FaceFinder | None:
     if sources.face_dir is not None or sources.yunet_path is not None:
         return _recognised_face(sources, preparation=preparation)
+    if preparation.people == "mannequins" and preparation.recogniser == "precomputed":
+        from mcld.inference.photos.mannequin_finder import MannequinFace
+
+        return MannequinFace.shipped()
     return None
 
 

@@ -11,6 +11,7 @@ from mcld.config import Params
 from mcld.errors import ConfigError, WeightsError
 from mcld.inference.photos.choose import FinderSources, _face_finder, finders_for
 from mcld.inference.photos.face_finder import RecognisedFace
+from mcld.inference.photos.mannequin_finder import MannequinFace, MannequinFinder
 from mcld.inference.photos.preparation import Preparation, preparation_of
 from mcld.storage import sha256_of_file
 from tests.face_pack import RECOGNISER_NAME, write_opencv, write_pack
@@ -105,3 +106,19 @@ def test_vectors_of_another_length_are_refused_and_of_unknown_origin_any_of_the_
 
 def test_photographs_without_a_face_model_have_no_face_finder() -> None:
     assert _face_finder(FinderSources(device=CPU), preparation=prepared()) is None
+
+
+def test_mannequins_are_found_by_what_ships_and_by_densepose_where_it_is_given(tmp_path: Path) -> None:
+    mannequins = preparation_of(Params())
+    person_finder, face_finder = finders_for(FinderSources(device=CPU))(mannequins)
+    assert isinstance(person_finder, MannequinFinder)
+    assert isinstance(face_finder, MannequinFace)
+    path = tmp_path / "densepose.safetensors"
+    path.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match=r"densepose\.safetensors"):  # and so it was asked for
+        finders_for(FinderSources(device=CPU, densepose_path=path))(mannequins)
+
+
+def test_mannequins_whose_faces_a_recogniser_saw_have_no_shipped_face_finder() -> None:
+    recognised = prepared(people="mannequins", recogniser="insightface", recogniser_sha256="0" * 64)
+    assert _face_finder(FinderSources(device=CPU), preparation=recognised) is None
