@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from mcld.cli.export import describe_export, export_pipeline
+from mcld.cli.own_model import MODEL_VARIABLE, model_dir
 from mcld.config import Params
 from mcld.data.manifest import write_manifest
 from mcld.errors import ConfigError, WeightsError
@@ -144,3 +146,27 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_read(tmp_path:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"holds 'notes.txt', which is not a saved pipeline's"):
         export_pipeline(tmp_path, Params(), workspace=Workspace(root=tmp_path / "nowhere"))
+
+
+def test_the_workspaces_own_model_is_exported_once_and_again_when_it_is_another(trained: Workspace) -> None:
+    exported = model_dir(None, workspace=trained)
+    index = exported / "model_index.json"
+    assert index.is_file()
+    written = index.stat().st_mtime_ns
+    assert model_dir(None, workspace=trained) == exported
+    assert index.stat().st_mtime_ns == written
+    changed = params_with(PARAMS, section="generate", guidance_scale=2.5)
+    params_path = trained.root / "params.yaml"
+    kept = params_path.read_text()
+    params_path.write_text(changed.model_dump_json())
+    model_dir(None, workspace=trained)
+    params_path.write_text(kept)
+    assert json.loads(index.read_text())["preparation"]["guidance_scale"] == 2.5
+
+
+def test_a_model_that_is_named_comes_before_the_environments_and_that_before_the_own(
+    trained: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MODEL_VARIABLE, "from-the-environment")
+    assert model_dir(Path("named"), workspace=trained) == Path("named")
+    assert model_dir(None, workspace=trained) == Path("from-the-environment")
