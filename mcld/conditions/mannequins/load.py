@@ -36,7 +36,7 @@ class MannequinNetworks:
 @lru_cache(maxsize=1)
 def shipped_networks() -> MannequinNetworks:
     """The networks that ship with the package, on the CPU; kept in this process. Raises WeightsError."""
-    with as_file(files("mcld") / "assets" / "tiny" / "person_finder") as directory:
+    with as_file(files("mcld") / "assets" / "finders") as directory:
         return load_networks(directory)
 
 

@@ -22,8 +22,8 @@ MAX_BYTES = 2_000_000
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
     """A copy of the folder that ships."""
-    with as_file(files("mcld") / "assets" / "tiny" / "person_finder") as directory:
-        return Path(shutil.copytree(directory, tmp_path / "person_finder"))
+    with as_file(files("mcld") / "assets" / "finders") as directory:
+        return Path(shutil.copytree(directory, tmp_path / "finders"))
 
 
 def test_networks_come_back_as_they_were_saved_in_half_precision(tmp_path: Path) -> None:
