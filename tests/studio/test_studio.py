@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +240,25 @@ def test_nothing_is_wider_than_the_screen(page: Browser, width_px: int, height_p
     click(page, "#add-edits [data-kind=clothes]")
     generate(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width_px
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(390, 844), (768, 1024), (1280, 800)])
+def test_panels_lie_beside_or_below_each_other_never_on_top(
+    page: Browser, width_px: int, height_px: int
+) -> None:
+    page.resize(width_px, height_px=height_px)
+    choose_examples(page)
+    click(page, "#add-edits [data-kind=clothes]")
+    generate(page)
+    boxes = page.evaluate(
+        """[...document.querySelectorAll(".panel")].map(e => e.getBoundingClientRect()).map(
+          b => [b.left, b.top, b.right, b.bottom])"""
+    )
+    assert len(boxes) == 5
+    for first, second in itertools.combinations(boxes, 2):
+        beside = first[2] <= second[0] + 1 or second[2] <= first[0] + 1
+        below = first[3] <= second[1] + 1 or second[3] <= first[1] + 1
+        assert beside or below, (first, second)
 
 
 def test_the_page_asks_nobody_but_the_studio(page: Browser, studio: RunningServer) -> None:
