@@ -147,6 +147,9 @@ def export(
     ] = None,
 ) -> None:
     """Write the trained model, or a checkpoint's, as one folder that diffusers loads."""
+    from mcld.progress import silence_libraries
+
+    silence_libraries()
     from mcld.cli.export import describe_export, export_pipeline
     from mcld.config import load_params
     from mcld.workspace import Workspace

@@ -36,11 +36,12 @@ def log_to_stderr() -> None:
 
 
 def silence_libraries() -> None:
-    """Turn off the progress bars of transformers and the migration notes of MLflow: ours say enough.
+    """Turn off progress bars of transformers and diffusers and migration notes of MLflow: ours say enough.
 
     Call it before either is imported, which is when they look. What a user has set stays as it is.
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # loading and saving have bars that nothing else turns off
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # and with it that of alembic
 
 

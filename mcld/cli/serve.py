@@ -89,10 +89,11 @@ def serve_until_interrupted(
 ) -> None:
     """Serve what `make_app` makes. Raises ConfigError, for rules and address before any model is loaded."""
     from mcld.progress import log_to_stderr
+
+    log_to_stderr()
     from mcld.service.access import access_for, password_from
     from mcld.service.run import address_of, bind, serve
 
-    log_to_stderr()
     access = access_for(host, password=password_from(password_file), allowed_hosts=allowed_hosts)
     with bind(host, port=port) as bound:
         app = make_app(access)
