@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
-from threading import Thread
 
 import httpx
 import pytest
@@ -12,8 +14,10 @@ from mcld.cli.serve import serve_until_interrupted
 from mcld.errors import ConfigError
 from mcld.service.access import Access
 from mcld.service.run import bind
-from tests.service.service import make_app
-from tests.workspaces import run_mcld
+from tests.embedded_engine import embedded_pipeline
+from tests.workspaces import CHECKOUT, run_mcld
+
+PATIENCE_S = 60
 
 
 @pytest.mark.parametrize(
@@ -35,26 +39,24 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], m
     assert said.stdout == ""
 
 
-def test_the_address_is_printed_when_requests_are_taken_and_ctrl_c_ends_it(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    answers: list[int] = []
-
-    def application(access: Access) -> FastAPI:
-        Thread(target=ask_when_printed).start()
-        return make_app(access=access)
-
-    def ask_when_printed() -> None:
-        printed = ""
-        while "Ctrl-C" not in printed:
-            printed += capfd.readouterr().out
-        address = printed.partition(" ")[0]
-        answers.append(httpx.get(f"{address}/health").status_code)
-        signal.raise_signal(signal.SIGINT)
-
-    serve_until_interrupted(application, host="127.0.0.1", port=0, password_file=None, allowed_hosts=())
-
-    assert answers == [200]
+def test_the_address_is_printed_when_requests_are_taken_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    embedded_pipeline().save_pretrained(tmp_path / "model")
+    command = [sys.executable, "-m", "mcld", "serve", "model", "--port", "0", "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            address, _, rest = server.stdout.readline().partition(" ")
+            assert rest == "(Ctrl-C ends it)\n"
+            assert httpx.get(f"{address}/health").json()["status"] == "ok"
+            server.send_signal(signal.SIGINT)
+            _, errors = server.communicate(timeout=PATIENCE_S)
+        finally:
+            server.kill()
+    assert server.returncode == 0, errors
+    assert "Traceback" not in errors
 
 
 def test_an_address_in_use_is_said_before_a_model_is_loaded() -> None:
