@@ -69,7 +69,7 @@ def assert_same(found: Answer, *, expected: Answer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("checkpointing", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_each_network_is_one_graph_forward_and_backward_in_a_mixed_batch(
     model: MCLD, checkpointing: bool
 ) -> None:
@@ -80,6 +80,7 @@ def test_each_network_is_one_graph_forward_and_backward_in_a_mixed_batch(
     assert [counter.frame_count for counter in counters] == [1, 1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_number_of_graphs_stays_small_whatever_rows_are_dropped(model: MCLD) -> None:
     # All rows, the first other number (taken for a constant), then any number, and the special ones 1 and 0.

@@ -159,6 +159,7 @@ def test_an_image_that_does_not_decode_is_an_exclusion_beside_its_neighbours(
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_devices_give_the_bytes_of_one_process(state: dict[str, Tensor], tmp_path: Path) -> None:
     work = estimator(state, tmp_path)

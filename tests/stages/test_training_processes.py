@@ -183,6 +183,7 @@ def test_two_processes_lose_as_one_does_and_the_model_is_whole(
         torch.testing.assert_close(weights[name], value, rtol=0.02, atol=2e-3, msg=name)
 
 
+@pytest.mark.long
 def test_a_lost_process_is_named_and_a_stopped_pair_goes_on_as_one(
     training: Training, undisturbed: Training
 ) -> None:

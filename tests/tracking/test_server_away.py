@@ -62,6 +62,7 @@ def _the_run(server: Server, *, identity: str) -> tuple[MlflowClient, str]:
     return client, run.info.run_id
 
 
+@pytest.mark.long
 def test_a_server_that_is_down_at_start_in_the_middle_and_at_the_end_gets_everything_once(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -152,7 +152,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
         look_at_both,
         look_in_another_mode,
         look_at_other_batches,
-        pytest.param(look_through_the_compiler, marks=pytest.mark.slow),
+        pytest.param(look_through_the_compiler, marks=pytest.mark.long),
         look_in_half_precision_and_draw_random_numbers,
         look_with_a_loss,
     ],
