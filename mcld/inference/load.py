@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from mcld.devices import dtype_of
 from mcld.errors import ConfigError, MCLDError, WeightsError
 from mcld.inference.acceleration import PLAIN, Acceleration, accelerate
 from mcld.inference.engine import Engine
+from mcld.inference.folder import CARD_NAME, ENTRIES
 from mcld.inference.photos.finders import FaceFinder, PersonFinder
 from mcld.inference.photos.preparation import Preparation, read_preparation
 from mcld.inference.photos.reader import PhotoReader
@@ -43,7 +44,9 @@ def load_engine(
     check_folder(directory)
     if precision == "float16" and device.type == "cpu":
         raise ConfigError("dtype: float16 is for GPUs; on the CPU use float32, or bfloat16")
-    preparation = read_preparation(_index(directory).get("preparation"), place=str(directory))
+    index = _index(directory)
+    preparation = read_preparation(index.get("preparation"), place=str(directory))
+    _check_whole(directory, index=index)
     person_finder, face_finder = finders_for(preparation)
     pipeline = _pipeline(directory, device=device, precision=precision)
     accelerate(pipeline, acceleration=acceleration)
@@ -90,6 +93,17 @@ def _index(directory: Path) -> dict[str, object]:
     if not isinstance(index, dict):
         raise WeightsError(f"{path}: holds no table; run `mcld export` again")
     return index
+
+
+def _check_whole(directory: Path, *, index: Mapping[str, object]) -> None:
+    """Raises WeightsError for a part that the index names and the folder lacks: diffusers' words are many."""
+    for name in sorted(ENTRIES - {CARD_NAME, INDEX_NAME}):
+        named = index.get(name)
+        if isinstance(named, list) and named[:1] != [None] and not (directory / name).is_dir():
+            raise WeightsError(
+                f"{directory}: cannot be loaded (it has no {name}/); copy the folder whole, or run "
+                "`mcld export` again"
+            )
 
 
 def _pipeline(directory: Path, *, device: torch.device, precision: Precision) -> MCLDPipeline:
