@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +20,6 @@ from mcld.cli.engine_options import (
     Model,
     SFace,
     YuNet,
-    open_engine,
 )
 from mcld.cli.render_options import (
     Background,
@@ -30,6 +31,7 @@ from mcld.cli.render_options import (
     Steps,
     settings_of,
 )
+from mcld.cli.renderer import open_renderer
 from mcld.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,8 +95,6 @@ def edit_command(
     log_to_stderr()
     from mcld.cli.pose import render_all, tell
     from mcld.inference.jobs import jobs_for
-    from mcld.inference.recipe import machine_of
-    from mcld.inference.render_jobs import JobRenderer
 
     flags = [
         *_clothes(clothes_from, parts=parts, strength=strength),
@@ -105,24 +105,20 @@ def edit_command(
     ]
     wanted = _wanted(flags, edits=edits)
     jobs = jobs_for(source, target=source if pose is None else pose, out=out)
-    engine, directory = open_engine(
-        EngineOptions(
-            model=model,
-            densepose=densepose,
-            face_dir=face_dir,
-            yunet=yunet,
-            sface=sface,
-            device=device,
-            dtype=dtype,
-            accelerate=accelerate or (),
-        )
+    options = EngineOptions(
+        model=model,
+        densepose=densepose,
+        face_dir=face_dir,
+        yunet=yunet,
+        sface=sface,
+        device=device,
+        dtype=dtype,
+        accelerate=accelerate or (),
     )
-    renderer = JobRenderer(
-        engine=engine,
-        model_dir=directory,
-        machine=machine_of(device=str(engine.pipeline.device), precision=dtype),
-        settings=settings_of(
-            engine.preparation,
+    renderer = open_renderer(
+        options,
+        settings_for=partial(
+            settings_of,
             seed=seed,
             steps=steps,
             guidance=guidance,
@@ -131,10 +127,11 @@ def edit_command(
             reuse_features=reuse_features,
             background=background,
         ),
-        changes=_changes(wanted, engine=engine, directory=edits.parent if edits else Path()),
-        person_number=person,
-        pose_number=person if pose is None else None,
+        person=person,
+        pose_person=person if pose is None else None,
     )
+    directory = edits.parent if edits else Path()
+    renderer = replace(renderer, changes=_changes(wanted, engine=renderer.engine, directory=directory))
     outcomes = render_all(renderer, jobs=jobs, film=None, film_rate=1.0)
     if preview is not None:
         _write_preview(preview, renderer=renderer, source=source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,6 @@ from mcld.cli.engine_options import (
     Model,
     SFace,
     YuNet,
-    open_engine,
 )
 from mcld.cli.render_options import (
     Background,
@@ -32,6 +32,7 @@ from mcld.cli.render_options import (
     Steps,
     settings_of,
 )
+from mcld.cli.renderer import open_renderer
 from mcld.errors import ConfigError, DataError
 from mcld.progress import track
 
@@ -86,8 +87,6 @@ def pose_command(
 
     log_to_stderr()
     from mcld.inference.film import check_film
-    from mcld.inference.recipe import machine_of
-    from mcld.inference.render_jobs import JobRenderer
 
     if film is not None:
         check_film(film, frames_a_second=film_rate)
@@ -102,13 +101,10 @@ def pose_command(
         dtype=dtype,
         accelerate=accelerate or (),
     )
-    engine, directory = open_engine(options)
-    renderer = JobRenderer(
-        engine=engine,
-        model_dir=directory,
-        machine=machine_of(device=str(engine.pipeline.device), precision=dtype),
-        settings=settings_of(
-            engine.preparation,
+    renderer = open_renderer(
+        options,
+        settings_for=partial(
+            settings_of,
             seed=seed,
             steps=steps,
             guidance=guidance,
@@ -118,11 +114,10 @@ def pose_command(
             background=background,
         ),
         batch_size=batch,
-        person_number=person,
-        pose_number=pose_person,
+        person=person,
+        pose_person=pose_person,
     )
-    outcomes = render_all(renderer, jobs=jobs, film=film, film_rate=film_rate)
-    tell(outcomes)
+    tell(render_all(renderer, jobs=jobs, film=film, film_rate=film_rate))
 
 
 def render_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -77,9 +78,6 @@ def server_for(app: FastAPI, *, on_ready: Callable[[], None]) -> uvicorn.Server:
 
 def serve(app: FastAPI, *, bound: socket.socket, on_ready: Callable[[], None]) -> None:
     """Answer on a bound socket until Ctrl-C or SIGTERM; `on_ready` is called when requests are taken."""
-    try:
+    # uvicorn sends Ctrl-C on when it has ended: to the user, that is the end and no error.
+    with bound, suppress(KeyboardInterrupt):
         server_for(app, on_ready=on_ready).run(sockets=[bound])
-    except KeyboardInterrupt:  # uvicorn sends the signal on when it has ended
-        pass
-    finally:
-        bound.close()
