@@ -53,13 +53,13 @@ class NaiveMCLD(nn.Module):
     ) -> Tensor:
         """v (B, C, H, W); without reference, the tokens and the pose stay."""
         features = self.reference_features(conditions) if with_reference else None
-        tokens = self._tokens(conditions)
-        return self._denoise(noisy_latent, timestep, tokens, self._pose(conditions), features)
+        tokens = self.tokens(conditions)
+        return self.denoise(noisy_latent, timestep, tokens, self.pose(conditions), features)
 
     def forward_null(self, noisy_latent: Tensor, *, timestep: Tensor, conditions: Conditions) -> Tensor:
         """v (B, C, H, W) of the null conditions: zero tokens, no reference, the same pose."""
-        tokens = torch.zeros_like(self._tokens(conditions))
-        return self._denoise(noisy_latent, timestep, tokens, self._pose(conditions), None)
+        tokens = torch.zeros_like(self.tokens(conditions))
+        return self.denoise(noisy_latent, timestep, tokens, self.pose(conditions), None)
 
     def reference_features(self, conditions: Conditions) -> Features:
         """The LayerNorm1 output (B, N, C) of every transformer block of ReferenceNet, by name."""
@@ -104,20 +104,22 @@ class NaiveMCLD(nn.Module):
         for name, parameter in own.items():
             parameter.copy_(given[name])
 
-    def _tokens(self, conditions: Conditions) -> Tensor:
+    def tokens(self, conditions: Conditions) -> Tensor:
         """[e1; e2; f] (B, 2 + F, D)."""
         image, texture = conditions.image_embedding[:, None], conditions.texture_embedding[:, None]
         return torch.cat([image, texture, self.face_tokens(conditions)], dim=1)
 
-    def _pose(self, conditions: Conditions) -> Tensor:
+    def pose(self, conditions: Conditions) -> Tensor:
+        """The pose feature (B, width of conv_in, H, W)."""
         is_reversed = self.config.iuv_channel_order == "vui"
         iuv = conditions.target_iuv.flip(1) if is_reversed else conditions.target_iuv
         pose: Tensor = self.pose_guider(iuv.to(self.denoising_conv_in.weight.dtype) / 255)
         return pose
 
-    def _denoise(
+    def denoise(
         self, latent: Tensor, timestep: Tensor, tokens: Tensor, pose: Tensor, features: Features | None
     ) -> Tensor:
+        """v (B, C, H, W) from what the conditions became."""
         v: Tensor = self.denoising_unet(
             self.denoising_conv_in(latent) + pose,
             timestep,

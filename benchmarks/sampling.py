@@ -4,7 +4,8 @@
     python -m benchmarks.sampling --size full --batch 1    a GPU: bfloat16
 
 - `naive`: benchmarks/naive_mcld.py, every condition and every dead projection computed at every step;
-- `recomputed`: our modules, with the conditions prepared again at every step, as the authors do;
+- `authors`: benchmarks/authors_order.py, the order of work of the authors' code;
+- `recomputed`: our modules, with the conditions prepared again at every step;
 - `prepared`: our modules, conditions prepared once per image;
 - `compiled`: the same through torch.compile; on a GPU as CUDA graphs.
 
@@ -22,6 +23,7 @@ import typer
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from benchmarks.authors_order import authors_sample, use_authors_order
 from benchmarks.measure import Timing, machine, measure, show
 from benchmarks.model_sizes import CPU, SIZES, ModelSize, random_conditions, random_model
 from benchmarks.naive_mcld import NaiveMCLD, naive_sample
@@ -41,7 +43,7 @@ def main(
         list[int] | None, typer.Option(help="Images at once; may be given several times.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1)] = 3,
-    naive: Annotated[bool, typer.Option(help="Time the naive model as well.")] = True,
+    naive: Annotated[bool, typer.Option(help="Time the naive model and the authors' order as well.")] = True,
     compiled: Annotated[bool, typer.Option(help="Time torch.compile as well.")] = True,
 ) -> None:
     """Time every variant and print what it took."""
@@ -122,19 +124,20 @@ def samplers(
 
     found: dict[str, Sampler] = {}
     if naive:
-        found["naive"] = _naive(model, conditions=conditions, noise=noise)
+        found |= _yardsticks(model, conditions=conditions, noise=noise)
     found |= {"recomputed": recomputed, "prepared": prepared}
     return found | ({"compiled": through_compiler} if compiled else {})
 
 
-def _naive(model: MCLD, *, conditions: Conditions, noise: Tensor) -> Sampler:
-    slow = NaiveMCLD(model.config).to(noise.device, model.dtype).eval()
-    slow.load_authors_states(authors_states(model))
+def _yardsticks(model: MCLD, *, conditions: Conditions, noise: Tensor) -> dict[str, Sampler]:
+    """The equations as they stand, and in the order of the authors' code."""
+    naive, ordered = _naive_model(model, device=noise.device), _naive_model(model, device=noise.device)
+    use_authors_order(ordered)
     conditions, noise = _in_precision(conditions, dtype=model.dtype), noise.to(model.dtype)
 
-    def sampler() -> Tensor:
-        return naive_sample(
-            slow,
+    def run(sample_with: Callable[..., Tensor], yardstick: NaiveMCLD) -> Tensor:
+        return sample_with(
+            yardstick,
             conditions=conditions,
             noise=noise,
             num_steps=NUM_STEPS,
@@ -142,7 +145,13 @@ def _naive(model: MCLD, *, conditions: Conditions, noise: Tensor) -> Sampler:
             scheduler=ddim_scheduler(NoiseSchedule()),
         )
 
-    return sampler
+    return {"naive": lambda: run(naive_sample, naive), "authors": lambda: run(authors_sample, ordered)}
+
+
+def _naive_model(model: MCLD, *, device: torch.device) -> NaiveMCLD:
+    same = NaiveMCLD(model.config).to(device, model.dtype).eval()
+    same.load_authors_states(authors_states(model))
+    return same
 
 
 def _in_precision(conditions: Conditions, *, dtype: torch.dtype) -> Conditions:

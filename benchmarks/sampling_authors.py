@@ -3,10 +3,11 @@
     python -m benchmarks.sampling_authors            one thread, the `cpu` size of benchmarks/model_sizes.py
 
 - `naive`: benchmarks/naive_mcld.py, the equations as they stand;
-- `recomputed`: our modules, all conditions prepared again at every step, as the authors' code does;
+- `authors`: benchmarks/authors_order.py, the order of work of the authors' code;
+- `recomputed`: our modules, all conditions prepared again at every step;
 - `prepared`: our modules as the pipeline runs them.
 
-The three take turns, so that whatever else the machine does hits them alike; shares are of the turn's times,
+They take turns, so that whatever else the machine does hits them alike; shares are of the turn's times,
 and of processor time, which load hardly touches. benchmarks/sampling.py times each on its own, and compiled.
 """
 
@@ -68,7 +69,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
-    """Measure the three."""
+    """Measure them."""
     torch.set_num_threads(threads)
     chosen = SIZES[size]
     device = pick_device("auto" if size == "full" else "cpu")

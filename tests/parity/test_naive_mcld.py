@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmarks.authors_order import authors_sample, use_authors_order
 from benchmarks.naive_mcld import NaiveMCLD, naive_sample
 from mcld.diffusion import NoiseSchedule, ddim_scheduler, sample
 from mcld.models import authors_states
@@ -135,3 +136,19 @@ def test_naive_and_ours_agree_also_without_a_face_and_on_textures_of_another_siz
         naive, conditions=conditions, noise=latent, num_steps=3, guidance_scale=3.0, scheduler=scheduler
     )
     assert relative_error(images, expected=expected) < tolerances.SAMPLING
+
+
+def test_the_authors_order_of_work_gives_the_same_latent() -> None:
+    model = NaiveMCLD(TINY)
+    model.load_authors_states(authors_states(tiny_model()))
+    settings: dict[str, Any] = {
+        "conditions": tiny_conditions(2),
+        "noise": tiny_latent(2),
+        "num_steps": 3,
+        "guidance_scale": 3.5,
+        "scheduler": ddim_scheduler(NoiseSchedule()),
+    }
+    expected = naive_sample(model, **settings)
+    use_authors_order(model)
+
+    assert relative_error(authors_sample(model, **settings), expected=expected) < 1e-5
