@@ -3,7 +3,7 @@
     use_authors_order(model)
     latent = authors_sample(model, conditions=c, noise=noise, num_steps=20, ...)
 
-What their pipeline computes, as facts read from their code (commit 6279ff7):
+What their pipeline computes, as facts read from their pipeline, unchanged since it was published:
 
 - once per image: pose features, face tokens, and ReferenceNet to its end on two rows, a null one among them;
 - at every step, on rows [null; conditioned]: keys and values of [n; n_ref] for both; self-attention of both
@@ -19,24 +19,35 @@ Shapes: B images, R = 2B rows [null; conditioned], L tokens of a block, C its wi
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.naive_mcld import Features, NaiveFocalAttention, NaiveMCLD, project_out
+from benchmarks.naive_mcld import (
+    Features,
+    ImageCrossAttention,
+    NaiveFocalAttention,
+    NaiveMCLD,
+    NaiveSelfAttention,
+    attend,
+    project_out,
+    transformer_blocks,
+)
 from mcld.types import Conditions
 
 
 def use_authors_order(model: NaiveMCLD) -> None:
     """Replace the attention of both UNets; the weights stay."""
-    for name, attn in _attentions(model.reference_unet):
-        attn.set_processor(WritingAttention(name) if name.endswith("attn1") else AllCrossAttention())
-    for name, attn in _attentions(model.denoising_unet):
-        focal = attn.processor
-        is_focal = isinstance(focal, NaiveFocalAttention)
-        attn.set_processor(MappedFocalAttention(focal) if is_focal else ReadingAttention(name))
+    for name, block in transformer_blocks(model.reference_unet):
+        block.attn1.set_processor(NaiveSelfAttention(name, writes=True, mix=torch_attention))
+        block.attn2.set_processor(ImageCrossAttention(mix=torch_attention))
+    for name, block in transformer_blocks(model.denoising_unet):
+        block.attn1.set_processor(ReadingAttention(name))
+        block.attn2.set_processor(MappedFocalAttention(block.attn2.processor))
 
 
 @torch.no_grad()
@@ -51,7 +62,7 @@ def authors_sample(
 ) -> Tensor:
     """The final latent (B, C, H, W), by v = v_null + g (v_cond - v_null)."""
     scheduler.set_timesteps(num_steps, device=noise.device)
-    features = _reference_of_both_rows(model, conditions=conditions)
+    features = model.reference_features(_with_null_rows(conditions))
     tokens = model.tokens(conditions)
     tokens = torch.cat([torch.zeros_like(tokens), tokens])
     pose = model.pose(conditions).repeat(2, 1, 1, 1)
@@ -62,26 +73,6 @@ def authors_sample(
         v = v_null + guidance_scale * (v_conditioned - v_null)
         latent = scheduler.step(v, timestep, latent, eta=0.0).prev_sample
     return latent
-
-
-class WritingAttention:
-    """ReferenceNet's self-attention, which keeps n."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(
-        self,
-        attn: Attention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        features: Features | None = None,
-    ) -> Tensor:
-        """Attn(n, n, n). The signature is that of diffusers processors."""
-        assert features is not None
-        features[self.name] = hidden_states
-        return _attend(attn, hidden_states, memory_RMC=hidden_states)
 
 
 class ReadingAttention:
@@ -101,26 +92,10 @@ class ReadingAttention:
         """Attn(n, [n; n_ref], [n; n_ref]), or Attn(n, n, n) in the first half."""
         assert features is not None
         memory = torch.cat([hidden_states, features[self.name]], dim=1)
-        attended = _attend(attn, hidden_states, memory_RMC=memory)
+        attended = project_out(attn, attend(attn, hidden_states, memory_BMD=memory, mix=torch_attention))
         null = hidden_states[: len(hidden_states) // 2]
-        attended[: len(null)] = _attend(attn, null, memory_RMC=null)
+        attended[: len(null)] = project_out(attn, attend(attn, null, memory_BMD=null, mix=torch_attention))
         return attended
-
-
-class AllCrossAttention:
-    """ReferenceNet's cross-attention to its one token, query and key computed in vain."""
-
-    def __call__(
-        self,
-        attn: Attention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        features: Features | None = None,  # attn1 uses it
-    ) -> Tensor:
-        """Attn(x, e1, e1)."""
-        assert encoder_hidden_states is not None
-        return _attend(attn, hidden_states, memory_RMC=encoder_hidden_states)
 
 
 class MappedFocalAttention(nn.Module):
@@ -143,12 +118,12 @@ class MappedFocalAttention(nn.Module):
         """Attn(q, c, c) + scale * Attn(q, f, f), of [e1; e2; f]."""
         assert encoder_hidden_states is not None
         focal, face = encoder_hidden_states[:, self.focus], encoder_hidden_states[:, 2:]
-        query = _heads(attn.to_q(hidden_states), attn=attn)
-        key, value = _heads(attn.to_k(focal), attn=attn), _heads(attn.to_v(focal), attn=attn)
-        face_key, face_value = _heads(self.to_k_ip(face), attn=attn), _heads(self.to_v_ip(face), attn=attn)
-        mixed = _joined(F.scaled_dot_product_attention(query, key, value))
-        gathered = _joined(F.scaled_dot_product_attention(query, face_key, face_value))
+        query, key, value = attn.to_q(hidden_states), attn.to_k(focal), attn.to_v(focal)
+        face_key, face_value = self.to_k_ip(face), self.to_v_ip(face)
+        mixed = torch_attention(query, key=key, value=value, heads=attn.heads)
+        gathered = torch_attention(query, key=face_key, value=face_value, heads=attn.heads)
         # Theirs take the softmax of the keys, not of the scores: wrong as maps, and computed all the same.
+        query, key, face_key = (_apart(token, heads=attn.heads) for token in (query, key, face_key))
         self.maps = (
             query @ face_key.transpose(-2, -1).softmax(dim=-1),
             query @ key.transpose(-2, -1).softmax(dim=-1),
@@ -156,37 +131,22 @@ class MappedFocalAttention(nn.Module):
         return project_out(attn, mixed + self.face_scale * gathered)
 
 
-def _reference_of_both_rows(model: NaiveMCLD, *, conditions: Conditions) -> Features:
-    """ReferenceNet's features (R, L, C) by name of the attention that reads them."""
-    latent, image = conditions.texture_latent, conditions.image_embedding
-    features: Features = {}
-    model.reference_unet(
-        latent.repeat(2, 1, 1, 1),
-        torch.zeros(2 * len(latent), dtype=torch.long, device=latent.device),
-        encoder_hidden_states=torch.cat([torch.zeros_like(image), image])[:, None],
-        cross_attention_kwargs={"features": features},
+def torch_attention(query: Tensor, *, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """What `softmax_attention` computes, by torch's own kernel."""
+    query, key, value = (_apart(token, heads=heads) for token in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+
+def _with_null_rows(conditions: Conditions) -> Conditions:
+    """What ReferenceNet reads, for the rows [null; conditioned]."""
+    image = conditions.image_embedding
+    return dataclasses.replace(
+        conditions,
+        texture_latent=conditions.texture_latent.repeat(2, 1, 1, 1),
+        image_embedding=torch.cat([torch.zeros_like(image), image]),
     )
-    if model.config.reference_precision == "float16":
-        return {name: feature.half().to(feature.dtype) for name, feature in features.items()}
-    return features
 
 
-def _attentions(unet: UNet2DConditionModel) -> list[tuple[str, Attention]]:
-    return [(name, module) for name, module in unet.named_modules() if isinstance(module, Attention)]
-
-
-def _attend(attn: Attention, query_RLC: Tensor, *, memory_RMC: Tensor) -> Tensor:
-    query, key, value = (
-        _heads(token, attn=attn)
-        for token in (attn.to_q(query_RLC), attn.to_k(memory_RMC), attn.to_v(memory_RMC))
-    )
-    return project_out(attn, _joined(F.scaled_dot_product_attention(query, key, value)))
-
-
-def _heads(token_RLC: Tensor, *, attn: Attention) -> Tensor:
-    apart: Tensor = token_RLC.unflatten(2, (attn.heads, -1)).transpose(1, 2)
+def _apart(token_RLC: Tensor, *, heads: int) -> Tensor:
+    apart: Tensor = token_RLC.unflatten(2, (heads, -1)).transpose(1, 2)
     return apart
-
-
-def _joined(token: Tensor) -> Tensor:
-    return token.transpose(1, 2).flatten(2)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -129,6 +130,14 @@ class NaiveMCLD(nn.Module):
         return v
 
 
+class Mixing(Protocol):
+    """softmax(q k^T / sqrt(d)) v for each head; (B, L, heads * d)."""
+
+    def __call__(self, query: Tensor, *, key: Tensor, value: Tensor, heads: int) -> Tensor:
+        """From (B, L, heads * d) and (B, M, heads * d), heads side by side."""
+        ...
+
+
 def softmax_attention(query: Tensor, *, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """softmax(q k^T / sqrt(d)) v for each head; (B, L, heads * d)."""
     query, key, value = (token.unflatten(2, (heads, -1)).transpose(1, 2) for token in (query, key, value))
@@ -136,10 +145,12 @@ def softmax_attention(query: Tensor, *, key: Tensor, value: Tensor, heads: int) 
     return (weight @ value).transpose(1, 2).flatten(2)
 
 
-def attend(attn: Attention, query_BLC: Tensor, *, memory_BMD: Tensor) -> Tensor:
+def attend(
+    attn: Attention, query_BLC: Tensor, *, memory_BMD: Tensor, mix: Mixing = softmax_attention
+) -> Tensor:
     """Attention by the weights of `attn`, before its output projection."""
     query, key, value = attn.to_q(query_BLC), attn.to_k(memory_BMD), attn.to_v(memory_BMD)
-    return softmax_attention(query, key=key, value=value, heads=attn.heads)
+    return mix(query, key=key, value=value, heads=attn.heads)
 
 
 def project_out(attn: Attention, mixed_BLC: Tensor) -> Tensor:
@@ -151,9 +162,10 @@ def project_out(attn: Attention, mixed_BLC: Tensor) -> Tensor:
 class NaiveSelfAttention:
     """ReferenceNet's writes n into `features`; the denoiser's reads n_ref there, if there are any."""
 
-    def __init__(self, name: str, *, writes: bool) -> None:
+    def __init__(self, name: str, *, writes: bool, mix: Mixing = softmax_attention) -> None:
         self.name = name
         self.writes = writes
+        self.mix = mix
 
     def __call__(
         self,
@@ -169,11 +181,14 @@ class NaiveSelfAttention:
             features[self.name] = hidden_states
         elif features is not None:
             memory = torch.cat([hidden_states, features[self.name]], dim=1)
-        return project_out(attn, attend(attn, hidden_states, memory_BMD=memory))
+        return project_out(attn, attend(attn, hidden_states, memory_BMD=memory, mix=self.mix))
 
 
 class ImageCrossAttention:
     """Cross-attention of ReferenceNet to the one image token."""
+
+    def __init__(self, *, mix: Mixing = softmax_attention) -> None:
+        self.mix = mix
 
     def __call__(
         self,
@@ -185,7 +200,7 @@ class ImageCrossAttention:
     ) -> Tensor:
         """Attn(x, e1, e1). The signature is that of diffusers processors."""
         assert encoder_hidden_states is not None
-        return project_out(attn, attend(attn, hidden_states, memory_BMD=encoder_hidden_states))
+        return project_out(attn, attend(attn, hidden_states, memory_BMD=encoder_hidden_states, mix=self.mix))
 
 
 class NaiveFocalAttention(nn.Module):
@@ -339,7 +354,7 @@ def naive_sample(
 def _reference_unet(config: ModelConfig) -> UNet2DConditionModel:
     unet = UNet2DConditionModel(**unet_settings(config))
     unet.conv_norm_out, unet.conv_out = None, nn.Identity()
-    for name, block in _transformer_blocks(unet):
+    for name, block in transformer_blocks(unet):
         block.attn1.set_processor(NaiveSelfAttention(name, writes=True))
         block.attn2.set_processor(ImageCrossAttention())
     unet.up_blocks[-1].requires_grad_(False)
@@ -348,14 +363,15 @@ def _reference_unet(config: ModelConfig) -> UNet2DConditionModel:
 
 def _denoising_unet(config: ModelConfig) -> UNet2DConditionModel:
     unet = UNet2DConditionModel(**unet_settings(config))
-    for name, block in _transformer_blocks(unet):
+    for name, block in transformer_blocks(unet):
         block.attn1.set_processor(NaiveSelfAttention(name, writes=False))
         width = block.attn2.to_q.out_features
         block.attn2.set_processor(NaiveFocalAttention(name, width=width, config=config))
     return unet
 
 
-def _transformer_blocks(unet: UNet2DConditionModel) -> list[tuple[str, BasicTransformerBlock]]:
+def transformer_blocks(unet: UNet2DConditionModel) -> list[tuple[str, BasicTransformerBlock]]:
+    """The transformer blocks of a UNet, by name."""
     return [
         (name, module) for name, module in unet.named_modules() if isinstance(module, BasicTransformerBlock)
     ]
