@@ -62,7 +62,7 @@ def authors_sample(
 ) -> Tensor:
     """The final latent (B, C, H, W), by v = v_null + g (v_cond - v_null)."""
     scheduler.set_timesteps(num_steps, device=noise.device)
-    features = model.reference_features(_with_null_rows(conditions))
+    features = model.reference_features(with_null_rows(conditions))
     tokens = model.tokens(conditions)
     tokens = torch.cat([torch.zeros_like(tokens), tokens])
     pose = model.pose(conditions).repeat(2, 1, 1, 1)
@@ -137,7 +137,7 @@ def torch_attention(query: Tensor, *, key: Tensor, value: Tensor, heads: int) ->
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
-def _with_null_rows(conditions: Conditions) -> Conditions:
+def with_null_rows(conditions: Conditions) -> Conditions:
     """What ReferenceNet reads, for the rows [null; conditioned]."""
     image = conditions.image_embedding
     return dataclasses.replace(

@@ -89,7 +89,7 @@ def training_flops(size: ModelSize, *, num_rows: int, num_null: int) -> int:
     """Floating-point operations of one forward and backward pass, counted on shapes alone."""
     device = torch.device("meta")
     model = random_model(size, device=device)
-    conditions = _meta_conditions(size, num_rows=num_rows)
+    conditions = meta_conditions(size, num_rows=num_rows)
     latent = torch.empty(num_rows, size.config.latent_channels, *size.latent_hw, device=device)
     with FlopCounterMode(display=False) as counter:
         v = model(
@@ -103,7 +103,8 @@ def training_flops(size: ModelSize, *, num_rows: int, num_null: int) -> int:
     return flops
 
 
-def _meta_conditions(size: ModelSize, *, num_rows: int) -> Conditions:
+def meta_conditions(size: ModelSize, *, num_rows: int) -> Conditions:
+    """Conditions without numbers, to count operations with."""
     config, (height, width) = size.config, size.latent_hw
 
     def empty(*shape: int) -> torch.Tensor:
